@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A net device over a link of the host half: scatter-gather, checksum and segmentation offload, NAPI,
+ * carrier. Packet metadata is struct virtio_net_hdr_v1, so that a TAP needs no translation.
+ */
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/interrupt.h>
+#include <linux/netdevice.h>
+#include <linux/rtnetlink.h>
+#include <linux/skbuff.h>
+#include <linux/virtio_net.h>
+
+#include "../kernel/lkl.h"
+#include "net.h"
+
+static LIST_HEAD(devices);
+
+static netdev_tx_t net_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct lkl_netdev *nd = netdev_priv(dev);
+	struct lkl_iovec iov[MAX_SKB_FRAGS + 2];
+	struct virtio_net_hdr_v1 header = { };
+	unsigned int count = 0, i;
+	long ret;
+
+	BUILD_BUG_ON(sizeof(header) != LKL_VNET_HDR);
+	if (virtio_net_hdr_from_skb(skb, (struct virtio_net_hdr *)&header, true, false, 0))
+		goto drop;
+	iov[count++] = (struct lkl_iovec){ &header, sizeof(header) };
+	iov[count++] = (struct lkl_iovec){ skb->data, skb_headlen(skb) };
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
+		skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+
+		iov[count++] = (struct lkl_iovec){ skb_frag_address(frag), skb_frag_size(frag) };
+	}
+	skb_tx_timestamp(skb);
+	ret = lkl_ops->net_tx(nd->link, iov, count);
+	if (ret == -EAGAIN) {
+		netif_stop_queue(dev);
+		lkl_ops->net_poll(nd->link, LKL_NET_TX);
+		return NETDEV_TX_BUSY;
+	}
+	if (ret < 0)
+		goto drop;
+	dev_sw_netstats_tx_add(dev, 1, skb->len);
+	dev_consume_skb_any(skb);
+	return NETDEV_TX_OK;
+drop:
+	DEV_STATS_INC(dev, tx_dropped);
+	dev_kfree_skb_any(skb);
+	return NETDEV_TX_OK;
+}
+
+static int net_open(struct net_device *dev)
+{
+	struct lkl_netdev *nd = netdev_priv(dev);
+
+	napi_enable(&nd->napi);
+	netif_start_queue(dev);
+	lkl_ops->net_poll(nd->link, LKL_NET_RX);
+	return 0;
+}
+
+static int net_stop(struct net_device *dev)
+{
+	struct lkl_netdev *nd = netdev_priv(dev);
+
+	netif_stop_queue(dev);
+	napi_disable(&nd->napi);
+	return 0;
+}
+
+static const struct net_device_ops net_ops = {
+	.ndo_open		= net_open,
+	.ndo_stop		= net_stop,
+	.ndo_start_xmit		= net_xmit,
+	.ndo_set_mac_address	= eth_mac_addr,
+	.ndo_validate_addr	= eth_validate_addr,
+};
+
+static const struct ethtool_ops net_ethtool_ops = {
+	.get_link	= ethtool_op_get_link,
+};
+
+void lkl_net_event(void *device, unsigned int events)
+{
+	struct lkl_netdev *nd = device;
+
+	__atomic_or_fetch(&nd->events, events, __ATOMIC_RELEASE);
+}
+
+static void net_handle(struct lkl_netdev *nd, unsigned int events)
+{
+	if (events & LKL_NET_DOWN)
+		netif_carrier_off(nd->dev);
+	if (events & LKL_NET_UP) {
+		netif_carrier_on(nd->dev);
+		lkl_ops->net_poll(nd->link, LKL_NET_RX);
+	}
+	if (events & (LKL_NET_TX | LKL_NET_DOWN))
+		netif_wake_queue(nd->dev);
+	if (events & LKL_NET_RX)
+		napi_schedule(&nd->napi);
+}
+
+/* CPU held, interrupts off. */
+void lkl_net_interrupt(void)
+{
+	struct lkl_netdev *nd;
+	unsigned int events;
+
+	list_for_each_entry(nd, &devices, list) {
+		events = __atomic_exchange_n(&nd->events, 0, __ATOMIC_ACQUIRE);
+		if (events)
+			net_handle(nd, events);
+	}
+}
+
+static void net_setup(struct net_device *dev, unsigned int features, unsigned int mtu)
+{
+	dev->netdev_ops = &net_ops;
+	dev->ethtool_ops = &net_ethtool_ops;
+	dev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
+	dev->priv_flags |= IFF_LIVE_ADDR_CHANGE;
+	dev->min_mtu = ETH_MIN_MTU;
+	dev->max_mtu = ETH_MAX_MTU;
+	dev->mtu = mtu;
+	if (features & LKL_NET_CSUM)
+		dev->hw_features |= NETIF_F_SG | NETIF_F_HW_CSUM | NETIF_F_RXCSUM;
+	if (features & LKL_NET_TSO)
+		dev->hw_features |= NETIF_F_TSO | NETIF_F_TSO6 | NETIF_F_TSO_ECN;
+	dev->features = dev->hw_features | NETIF_F_HIGHDMA;
+	dev->vlan_features = dev->features;
+}
+
+struct net_add_args {
+	void *link;
+	const char *name;
+	const unsigned char *mac;
+	unsigned int features, mtu;
+	void **device;
+};
+
+static long net_add(long *args)
+{
+	const struct net_add_args *add = (const struct net_add_args *)args[0];
+	struct lkl_netdev *nd;
+	struct net_device *dev;
+	int ret;
+
+	if (!is_valid_ether_addr(add->mac))
+		return -EADDRNOTAVAIL;
+	if (add->mtu < ETH_MIN_MTU || add->mtu > ETH_MAX_MTU || !dev_valid_name(add->name))
+		return -EINVAL;
+	dev = alloc_netdev(sizeof(*nd), add->name, NET_NAME_ENUM, ether_setup);
+	if (!dev)
+		return -ENOMEM;
+	nd = netdev_priv(dev);
+	nd->dev = dev;
+	nd->link = add->link;
+	eth_hw_addr_set(dev, add->mac);
+	net_setup(dev, add->features, add->mtu);
+	netif_napi_add(dev, &nd->napi, lkl_net_rx_poll);
+	/* An interrupt may look for it as soon as it can be opened. */
+	list_add_tail(&nd->list, &devices);
+	*add->device = nd;
+	ret = register_netdev(dev);
+	if (ret) {
+		list_del(&nd->list);
+		free_netdev(dev);
+		return ret;
+	}
+	return dev->ifindex;
+}
+
+long lkl_net_add(void *link, const char *name, const unsigned char *mac, unsigned int features,
+		 unsigned int mtu, void **device)
+{
+	struct net_add_args add = { link, name, mac, features, mtu, device };
+	struct lkl_request request = { .nr = -1, .fn = net_add, .args = { (long)&add } };
+
+	return lkl_submit(&request);
+}
+
+static long net_del(long *args)
+{
+	struct lkl_netdev *nd = (struct lkl_netdev *)args[0];
+
+	unregister_netdev(nd->dev);
+	list_del(&nd->list);
+	lkl_net_rx_free(nd);
+	free_netdev(nd->dev);
+	return 0;
+}
+
+long lkl_net_del(void *device)
+{
+	struct lkl_request request = { .nr = -1, .fn = net_del, .args = { (long)device } };
+
+	return lkl_submit(&request);
+}
