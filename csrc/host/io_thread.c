@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The one I/O thread, its timer and its kick.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <lkl_host.h>
+
+#include "io.h"
+
+/*
+ * Interrupts run kernel code on this stack: sockets, protocols and links, and a sanitizer's red
+ * zones.
+ */
+#define STACK_BYTES (512 * 1024)
+
+struct io_fds io_fds = { -1, -1, -1, -1, -1 };
+bool io_running;
+
+static pthread_t thread;
+static void (*after_irq)(void);
+
+void io_signals_all(sigset_t *set)
+{
+	sigfillset(set);
+	sigdelset(set, SIGSEGV);
+	sigdelset(set, SIGBUS);
+	sigdelset(set, SIGFPE);
+	sigdelset(set, SIGILL);
+	sigdelset(set, SIGTRAP);
+	sigdelset(set, SIGABRT);
+	sigdelset(set, SIGSYS);
+}
+
+void io_signal(const int *fd)
+{
+	const uint64_t one = 1;
+
+	/* The counter never gets near its limit. */
+	syscall(SYS_write, io_fd(fd), &one, sizeof(one));
+}
+
+void host_io_set_after_irq(void (*fn)(void))
+{
+	after_irq = fn;
+}
+
+void io_irq(unsigned bits)
+{
+	lkl_irq(bits);
+	if (after_irq)
+		after_irq();
+}
+
+/*
+ * Kernel work that is left over runs here, a slice per lkl_irq(), with a look at the
+ * descriptors in between.
+ */
+static void *thread_run(void *unused)
+{
+	struct io_batch batch;
+	bool pending = false;
+
+	(void)unused;
+	do {
+		if (io_poll(pending ? 0 : HOST_NEVER, NULL, &batch) < 0)
+			continue;
+		if (lkl_work_pending())
+			batch.irq |= LKL_IRQ_KICK;
+		if (batch.irq)
+			io_irq(batch.irq);
+		pending = lkl_work_pending();
+		if (batch.leader_kick)
+			io_leader_pass_kick();
+	} while (!batch.stop);
+	return NULL;
+}
+
+static int thread_create(void)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	int err;
+
+	io_signals_all(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	err = pthread_create(&thread, &attr, thread_run, NULL);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
+	if (err)
+		return -err;
+	pthread_setname_np(thread, "lkl-io");
+	return 0;
+}
+
+static int thread_start(void)
+{
+	uint64_t stops;
+	int err;
+
+	/* The stop of before. */
+	syscall(SYS_read, io_fds.stop, &stops, sizeof(stops));
+	__atomic_store_n(&io_running, true, __ATOMIC_SEQ_CST);
+	err = thread_create();
+	if (err)
+		__atomic_store_n(&io_running, false, __ATOMIC_SEQ_CST);
+	return err;
+}
+
+/* After this nobody polls. */
+static void thread_stop(void)
+{
+	__atomic_store_n(&io_running, false, __ATOMIC_SEQ_CST);
+	io_signal(&io_fds.stop);
+	pthread_join(thread, NULL);
+	io_leader_wait_gone();
+}
+
+static void fd_close(int *fd)
+{
+	int old = __atomic_exchange_n(fd, -1, __ATOMIC_RELAXED);
+
+	if (old >= 0)
+		close(old);
+}
+
+static void fds_close(void)
+{
+	fd_close(&io_fds.timer);
+	fd_close(&io_fds.kick);
+	fd_close(&io_fds.leader);
+	fd_close(&io_fds.stop);
+	fd_close(&io_fds.epoll);
+}
+
+static int fd_watch(int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event event = { .events = events, .data.u64 = data };
+
+	return fd < 0 || epoll_ctl(io_fds.epoll, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+static int fds_open(void)
+{
+	int err;
+
+	io_fds.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (io_fds.epoll < 0)
+		return -errno;
+	io_fds.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	err = fd_watch(io_fds.timer, EPOLLIN | EPOLLET, IO_TIMER);
+	if (err)
+		goto fail;
+	io_fds.kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = fd_watch(io_fds.kick, EPOLLIN | EPOLLET, IO_KICK);
+	if (err)
+		goto fail;
+	io_fds.leader = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = fd_watch(io_fds.leader, EPOLLIN | EPOLLET, IO_LEADER);
+	if (err)
+		goto fail;
+	io_fds.stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = fd_watch(io_fds.stop, EPOLLIN, IO_STOP);
+	if (err)
+		goto fail;
+	return 0;
+fail:
+	fds_close();
+	return err;
+}
+
+int host_io_start(void)
+{
+	int err = fds_open();
+
+	if (err)
+		return err;
+	err = thread_start();
+	if (err)
+		fds_close();
+	return err;
+}
+
+void host_io_stop(void)
+{
+	/* A forked child has nothing to stop. */
+	if (!__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
+		return;
+	thread_stop();
+	fds_close();
+}
+
+void host_timer_set(uint64_t at_ns)
+{
+	/* All zero disarms. */
+	uint64_t at = at_ns == HOST_NEVER ? 0 : at_ns ? at_ns : 1;
+	struct itimerspec when = {
+		.it_value.tv_sec = (time_t)(at / 1000000000u),
+		.it_value.tv_nsec = (long)(at % 1000000000u),
+	};
+
+	syscall(SYS_timerfd_settime, io_fd(&io_fds.timer), TFD_TIMER_ABSTIME, &when, NULL);
+}
+
+void host_io_kick(void)
+{
+	io_signal(&io_fds.kick);
+}
+
+void host_io_fork_prepare(void)
+{
+	if (__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
+		thread_stop();
+}
+
+void host_io_fork_parent(void)
+{
+	if (io_fd(&io_fds.epoll) >= 0)
+		thread_start();
+}
+
+/* Only close(2): epoll_ctl() would reach the parent's epoll, which the copy shares. */
+void host_io_fork_child(void)
+{
+	io_source_fork_close();
+	fds_close();
+}
