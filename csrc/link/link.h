@@ -3,7 +3,8 @@
  * A link carries Ethernet frames between a net device of the stack and
  * something on the host. Wrappers (impair, pcap) are links over links.
  *
- * A frame is a struct virtio_net_hdr_v1 (LKL_VNET_HDR bytes, all in iov[0]) and the Ethernet frame, without FCS.
+ * A frame is a struct virtio_net_hdr_v1 (LKL_VNET_HDR bytes, all in iov[0]) and the Ethernet
+ * frame, without FCS.
  *
  *	net device  --tx/rx/poll-->  wrapper  --tx/rx/poll-->  link
  *	            <---event------           <---event------
@@ -30,17 +31,17 @@ struct link_upper {
 struct link_ops {
 	const char *kind;
 	/*
-	 * One frame. Return: bytes; -EAGAIN: nothing there, no room (then poll() tells); -EPIPE: the
-	 * other end is gone; another -errno: this frame is lost. Never blocks.
-	 * Context: CPU held (a test: any one thread).
+	 * One frame. Return: bytes; -EAGAIN: nothing there, no room (then poll() tells); -EPIPE:
+	 * the other end is gone; another -errno: this frame is lost. Never blocks. Context: CPU
+	 * held (a test: any one thread).
 	 */
 	long (*tx)(struct link *link, const struct lkl_iovec *iov, int count);
 	long (*rx)(struct link *link, const struct lkl_iovec *iov, int count);
 	/* One-shot interest, LKL_NET_RX and LKL_NET_TX; adds to what is armed. Context: as tx. */
 	void (*poll)(struct link *link, unsigned events);
 	/*
-	 * What may come in from now on: LKL_NET_CSUM, LKL_NET_TSO; others are for the sender to cut up.
-	 * NULL: the sender decides.
+	 * What may come in from now on: LKL_NET_CSUM, LKL_NET_TSO; others are for the sender to
+	 * cut up. NULL: the sender decides.
 	 */
 	void (*offload)(struct link *link, unsigned features);
 	/* Nothing is left in its own queues (a delayed frame, say). Context: any. */
@@ -49,11 +50,14 @@ struct link_ops {
 	void (*close)(struct link *link);
 };
 
-/* Frames and bytes without the vnet header. Written by the link, read by anybody: relaxed atomics. */
+/*
+ * Frames and bytes without the vnet header. Written by the link, read by anybody: relaxed
+ * atomics.
+ */
 struct link_counters {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
-	uint64_t tx_dropped, rx_dropped;	/* lost here, by intent (impair) or for want of room */
-	uint64_t rx_malformed;			/* not a frame: too short, too long, bad vnet header; lost in the link */
+	uint64_t tx_dropped, rx_dropped;	/* lost here, by intent or for want of room */
+	uint64_t rx_malformed;		/* too short, too long, bad vnet header: lost here, too */
 };
 
 struct link {
@@ -67,17 +71,19 @@ struct link {
 
 /*
  * A TAP device. name: opens /dev/net/tun and attaches to this device, or makes it
- * (CAP_NET_ADMIN). fd >= 0: a TAP descriptor handed in, which the link then owns; name may be NULL. It has
- * carrier while the device is up on the host.
- * Return: 0 or -errno, fd is not closed then (ENODEV: no such device and not allowed to make it; EPERM: not
- * allowed to open it; EBUSY: in use; EINVAL: not a TAP, one with several queues, or fd without IFF_VNET_HDR).
+ * (CAP_NET_ADMIN). fd >= 0: a TAP descriptor handed in, which the link then owns; name may be
+ * NULL. It has carrier while the device is up on the host.
+ * Return: 0 or -errno, fd is not closed then (ENODEV: no such device and not allowed to make it;
+ * EPERM: not allowed to open it; EBUSY: in use; EINVAL: not a TAP, one with several queues, or fd
+ * without IFF_VNET_HDR).
  */
 int link_tap_open(const char *name, int fd, struct link **out);
 
 /*
  * A wire: frames as messages on a SOCK_SEQPACKET unix socket, to another stack, no privilege.
- * link_wire_open() owns fd unless it fails. link_wire_listen() makes a socket at path (mode 0600) and has no carrier until
- * somebody connects; when that peer goes, it waits for the next. link_wire_connect() connects to one.
+ * link_wire_open() owns fd unless it fails. link_wire_listen() makes a socket at path (mode 0600)
+ * and has no carrier until somebody connects; when that peer goes, it waits for the next.
+ * link_wire_connect() connects to one.
  * Return: 0 or -errno.
  */
 int link_wire_open(int fd, struct link **out);
@@ -91,7 +97,7 @@ struct link_impair_direction {
 	uint64_t delay_ns;
 	uint64_t jitter_ns;		/* uniform, +-; frames keep their order */
 	uint64_t rate_bit_per_s;	/* 0: unlimited */
-	uint32_t queue_bytes;		/* waiting for the rate; 0: 100 ms worth, at least 64 kB */
+	uint32_t queue_bytes;		/* waiting for the rate; 0: 100 ms, 64 kB at least */
 	double loss;			/* 0..1 */
 	double reorder;			/* 0..1: sent at once, past the delayed ones */
 };
@@ -106,18 +112,21 @@ int link_impair_wrap(struct link *inner, uint64_t seed, const struct link_impair
 int link_impair_set(struct link *link, const struct link_impair_direction *tx,
 		    const struct link_impair_direction *rx);
 /*
- * Cuts (frames vanish both ways, queued ones too) or mends. With carrier, LKL_NET_DOWN and UP are told; without, it
- * is silent.
+ * Cuts (frames vanish both ways, queued ones too) or mends. With carrier, LKL_NET_DOWN and UP are
+ * told; without, it is silent.
  */
 int link_impair_cut(struct link *link, bool cut, bool carrier);
 
 /*
- * Wraps inner (owned) and writes what passes to a pcap file (nanosecond magic, LINKTYPE_ETHERNET), which a
- * reader may follow. fd is owned. snaplen 0: whole frames.
+ * Wraps inner (owned) and writes what passes to a pcap file (nanosecond magic,
+ * LINKTYPE_ETHERNET), which a reader may follow. fd is owned. snaplen 0: whole frames.
  */
 int link_pcap_wrap(struct link *inner, int fd, uint32_t snaplen, struct link **out);
 
-/* The in-memory double: two ends, frames queued up to depth; for tests, also as the documented fake. */
+/*
+ * The in-memory double: two ends, frames queued up to depth; for tests, also as the documented
+ * fake.
+ */
 int link_memory_pair(unsigned depth, struct link *out[2]);
 /* Queues raw bytes as if they had come in (vnet header and all, malformed if you like). */
 int link_memory_inject(struct link *link, const void *bytes, unsigned long len);

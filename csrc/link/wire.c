@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A link over a SOCK_SEQPACKET unix socket: one frame a message, to another stack.
+ *
+ *	UP   --peer gone: EPOLLHUP, EPIPE, end of file--> DOWN
+ *	DOWN --somebody connects (listening wires)-->     UP
+ *
+ * Only events change the state: peer_event() UP to DOWN, listener_event(), armed while it is
+ * DOWN, back. tx and rx that meet the end arm the peer, and the event follows. A new peer's
+ * socket takes the number of the old one, so tx and rx on other threads never use a number that
+ * is not theirs.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host/host.h"
+
+#include "frame.h"
+#include "wire.h"
+
+struct wire {
+	struct link link;
+	struct host_io_source peer;
+	struct host_io_source listener;	/* fd -1: none */
+	struct wire_name name;
+	bool up;			/* atomic */
+};
+
+static struct wire *wire_of(struct link *link)
+{
+	return (struct wire *)link;
+}
+
+static bool is_up(struct wire *wire)
+{
+	return __atomic_load_n(&wire->up, __ATOMIC_SEQ_CST);
+}
+
+static bool peer_is_gone(struct wire *wire)
+{
+	struct pollfd poll_fd = { .fd = wire->peer.fd, .events = POLLIN | POLLRDHUP };
+
+	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & (POLLHUP | POLLERR | POLLRDHUP);
+}
+
+/* The end was met: half closed counts as closed. */
+static long peer_lost(struct wire *wire)
+{
+	shutdown(wire->peer.fd, SHUT_RDWR);
+	host_io_arm(&wire->peer, EPOLLIN);
+	return -EPIPE;
+}
+
+/* CPU held. */
+static long wire_tx(struct link *link, const struct lkl_iovec *iov, int count)
+{
+	struct wire *wire = wire_of(link);
+	struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
+	long bytes = syscall(SYS_sendmsg, wire->peer.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	int error = errno;
+
+	if (bytes >= 0) {
+		link_count_tx(link, (unsigned long)bytes);
+		return bytes;
+	}
+	if (error == EAGAIN)
+		return -EAGAIN;
+	link_count(&link->counters.tx_dropped, 1);
+	if (error == EPIPE || error == ECONNRESET || error == ENOTCONN)
+		return peer_lost(wire);
+	return -error;
+}
+
+/* CPU held. */
+static long wire_rx(struct link *link, const struct lkl_iovec *iov, int count)
+{
+	struct wire *wire = wire_of(link);
+	struct msghdr message = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)count };
+	long bytes = syscall(SYS_recvmsg, wire->peer.fd, &message, MSG_DONTWAIT);
+
+	/* Told once, before what the peer sent until then. */
+	if (bytes < 0 && errno == ECONNRESET)
+		bytes = syscall(SYS_recvmsg, wire->peer.fd, &message, MSG_DONTWAIT);
+	if (bytes < 0)
+		return errno == ECONNRESET || errno == ENOTCONN ? peer_lost(wire) : -errno;
+	if (!bytes && peer_is_gone(wire))
+		return peer_lost(wire);
+	return link_frame_received(link, iov, count, bytes, message.msg_flags & MSG_TRUNC);
+}
+
+static void wire_poll(struct link *link, unsigned events)
+{
+	struct wire *wire = wire_of(link);
+	uint32_t epoll_events = 0;
+
+	if (!is_up(wire)) {
+		if (wire->listener.fd >= 0)
+			host_io_arm(&wire->listener, EPOLLIN);
+		return;
+	}
+	if (events & LKL_NET_RX)
+		epoll_events |= EPOLLIN;
+	if (events & LKL_NET_TX)
+		epoll_events |= EPOLLOUT;
+	host_io_arm(&wire->peer, epoll_events);
+}
+
+static unsigned tell(struct wire *wire, unsigned events)
+{
+	return events ? wire->link.upper->event(wire->link.upper, events) : 0;
+}
+
+static unsigned peer_event(struct host_io_source *source, uint32_t epoll_events)
+{
+	struct wire *wire = (struct wire *)((char *)source - offsetof(struct wire, peer));
+	unsigned events = 0, irq;
+
+	if (!is_up(wire))
+		return 0;
+	/* The event may be late, and of the peer before. */
+	if (epoll_events & (EPOLLHUP | EPOLLERR) && peer_is_gone(wire)) {
+		__atomic_store_n(&wire->up, false, __ATOMIC_SEQ_CST);
+		/* What it had sent is still there to be read. */
+		events = LKL_NET_DOWN | LKL_NET_RX;
+	}
+	if (epoll_events & EPOLLIN)
+		events |= LKL_NET_RX;
+	if (epoll_events & EPOLLOUT)
+		events |= LKL_NET_TX;
+	irq = tell(wire, events);
+	/* After DOWN is told, so that UP comes after it. */
+	if (events & LKL_NET_DOWN && wire->listener.fd >= 0)
+		host_io_arm(&wire->listener, EPOLLIN);
+	return irq;
+}
+
+static unsigned listener_event(struct host_io_source *source, uint32_t epoll_events)
+{
+	struct wire *wire = (struct wire *)((char *)source - offsetof(struct wire, listener));
+	unsigned irq;
+	int fd;
+
+	(void)epoll_events;
+	if (is_up(wire))
+		return 0;
+	fd = wire_socket_accept(source->fd);
+	if (fd < 0 || host_io_replace(&wire->peer, fd)) {
+		host_io_arm(source, EPOLLIN);
+		return 0;
+	}
+	irq = tell(wire, LKL_NET_UP | LKL_NET_RX | LKL_NET_TX);
+	/* After UP is told, so that DOWN comes after it; what asked meanwhile was sent here. */
+	__atomic_store_n(&wire->up, true, __ATOMIC_SEQ_CST);
+	host_io_arm(&wire->peer, EPOLLIN);
+	return irq;
+}
+
+static bool wire_idle(struct link *link)
+{
+	(void)link;
+	return true;
+}
+
+static void wire_close(struct link *link)
+{
+	struct wire *wire = wire_of(link);
+
+	if (wire->listener.fd >= 0) {
+		/* First: it touches the peer. */
+		host_io_del(&wire->listener);
+		close(wire->listener.fd);
+		wire_name_remove(&wire->name);
+	}
+	host_io_del(&wire->peer);
+	close(wire->peer.fd);
+	free(wire->name.path);
+	free(wire);
+}
+
+static const struct link_ops wire_ops = {
+	.kind = "wire",
+	.tx = wire_tx,
+	.rx = wire_rx,
+	.poll = wire_poll,
+	.idle = wire_idle,
+	.close = wire_close,
+};
+
+/* Return: 0 or -errno; fd is not closed then. */
+static int wire_new(int fd, bool up, struct wire **out)
+{
+	struct wire *wire = calloc(1, sizeof(*wire));
+	int err;
+
+	if (!wire)
+		return -ENOMEM;
+	wire->link.ops = &wire_ops;
+	wire->link.features = LKL_NET_CSUM | LKL_NET_TSO;
+	wire->link.carrier = up;
+	wire->up = up;
+	wire->peer = (struct host_io_source){ .fd = fd, .event = peer_event };
+	wire->listener = (struct host_io_source){ .fd = -1, .event = listener_event };
+	err = host_io_add(&wire->peer);
+	if (err) {
+		free(wire);
+		return err;
+	}
+	*out = wire;
+	return 0;
+}
+
+int link_wire_open(int fd, struct link **out)
+{
+	struct wire *wire;
+	int err = wire_socket_check(fd);
+
+	if (err)
+		return err;
+	wire_socket_buffers(fd);
+	err = wire_new(fd, true, &wire);
+	if (!err)
+		*out = &wire->link;
+	return err;
+}
+
+int link_wire_connect(const char *path, struct link **out)
+{
+	int fd = wire_socket_connect(path);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = link_wire_open(fd, out);
+	if (err)
+		close(fd);
+	return err;
+}
+
+/* Gives the wire a listener. Return: 0 or -errno. */
+static int wire_listen(struct wire *wire, const char *path)
+{
+	int fd = wire_socket_listen(path, &wire->name);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	wire->listener.fd = fd;
+	err = host_io_add(&wire->listener);
+	if (!err)
+		return 0;
+	wire_name_remove(&wire->name);
+	close(fd);
+	wire->listener.fd = -1;
+	return err;
+}
+
+int link_wire_listen(const char *path, struct link **out)
+{
+	struct wire *wire;
+	int fd = wire_socket_dead();
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = wire_new(fd, false, &wire);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	err = wire_listen(wire, path);
+	if (err) {
+		wire_close(&wire->link);
+		return err;
+	}
+	*out = &wire->link;
+	return 0;
+}
