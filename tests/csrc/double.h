@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Doubles: a kernel half that records, and a net device that records.
+ */
+#ifndef DOUBLE_H
+#define DOUBLE_H
+
+#include "host/host.h"
+#include "link/link.h"
+
+/* Called by lkl_irq(); NULL: only recorded. */
+extern void (*double_on_irq)(unsigned bits);
+/* What lkl_work_pending() says; lkl_irq() counts it down to 0. */
+extern int double_pending;
+extern int double_irqs;
+
+/* What sits above a link in these tests. */
+struct upper_double {
+	struct link_upper upper;
+	unsigned events;	/* came and not yet awaited */
+	int serial;
+};
+
+void upper_double_set(struct upper_double *upper, struct link *link);
+/* Waits until all of events came, and forgets them. Fails after 10 s. */
+void upper_double_await(struct upper_double *upper, unsigned events);
+/* Return: what has come. */
+unsigned upper_double_events(struct upper_double *upper);
+
+/* A frame like any: vnet header all zero, body by seed. Return: bytes, vnet header included. */
+unsigned long frame_make(char *frame, unsigned long body_bytes, unsigned seed);
+long frame_send(struct link *link, char *frame, unsigned long bytes);
+/* Takes one, waiting for it. Return: bytes. */
+long frame_await(struct link *link, struct upper_double *upper, char *frame);
+
+/* Milliseconds on CLOCK_MONOTONIC. */
+double now_ms(void);
+
+#endif
