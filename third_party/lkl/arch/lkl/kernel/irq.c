@@ -46,11 +46,6 @@ void lkl_irq_run(void)
 	lkl_irqs_off = 0;
 }
 
-int lkl_work_pending(void)
-{
-	return READ_ONCE(lkl_irq_pending) || lkl_worker_wants_cpu();
-}
-
 void lkl_irq(unsigned int bits)
 {
 	__atomic_or_fetch(&lkl_irq_pending, bits, __ATOMIC_SEQ_CST);

@@ -26,7 +26,6 @@ void lkl_cpu_die(void);
 void lkl_cpu_release(void);
 
 /* worker.c: tasks that do calls. All with the CPU held. */
-bool lkl_worker_wants_cpu(void);
 void lkl_worker_tick(void);
 bool lkl_worker_leave_user_mode(void);
 void lkl_worker_loop(void) __noreturn;

@@ -73,7 +73,8 @@ bool lkl_worker_leave_user_mode(void)
 	return user;
 }
 
-bool lkl_worker_wants_cpu(void)
+/* Interrupts that are pending do not count: whoever has the CPU looks at them before it is through. */
+int lkl_work_pending(void)
 {
 	return READ_ONCE(work_left);
 }
