@@ -13,6 +13,9 @@
 
 #define HOST_NEVER UINT64_MAX
 
+/* gettid(2), without a system call after the first. Context: any, signal handlers too. */
+int host_thread_id(void);
+
 /* Units: ns. */
 uint64_t host_clock_monotonic(void);
 uint64_t host_clock_realtime(void);

@@ -37,6 +37,7 @@ static long random_fill(void *buf, unsigned long len)
 
 void host_ops_fill(struct lkl_host_ops *ops)
 {
+	ops->thread_id = host_thread_id;
 	ops->clock_monotonic = clock_monotonic;
 	ops->clock_realtime = clock_realtime;
 	ops->timer_set = timer_set;

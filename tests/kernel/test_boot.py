@@ -4,9 +4,10 @@ import os
 import threading
 
 import pytest
-from lklsock import KernelBootError, KernelPanicError, Stack, socket
 from own_process import in_own_process
 from system_calls import GETPID, panic
+
+from lklsock import KernelBootError, KernelPanicError, Stack, socket
 
 
 @in_own_process

@@ -3,9 +3,10 @@
 import platform
 import struct
 
-from lklsock import Stack, socket
 from own_process import in_own_process
 from system_calls import CLONE_NEWNET, EPOLL_CREATE1, EPOLL_CTL, EPOLL_PWAIT, UNSHARE
+
+from lklsock import Stack, socket
 
 EPOLLIN = 1
 EPOLL_CTL_ADD = 1

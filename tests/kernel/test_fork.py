@@ -5,8 +5,9 @@ import traceback
 from collections.abc import Callable
 
 import pytest
-from lklsock import KernelNotRunningError, Stack, default_stack, socket
 from own_process import in_own_process
+
+from lklsock import KernelNotRunningError, Stack, default_stack, socket
 
 
 def in_child(check: Callable[[], None]) -> None:

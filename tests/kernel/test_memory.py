@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from lklsock import Stack, socket
-from lklsock.link import Wire
 from own_process import in_own_process
 from system_calls import PRLIMIT64, is_out_of_memory
+
+from lklsock import Stack, socket
+from lklsock.link import Wire
 
 SIZES_MB = (16, 32)
 # Bounds a loop that should end by running out of memory.

@@ -27,7 +27,7 @@ long lkl_boot(const struct lkl_host_ops *ops, void *mem, unsigned long size,
 	lkl_memory_start = (unsigned long)mem;
 	lkl_memory_end = lkl_memory_start + size;
 	strscpy(boot_command_line, command_line, COMMAND_LINE_SIZE);
-	if (!lkl_cpu_lock())
+	if (!lkl_cpu_lock(ops->thread_id()))
 		return LKL_DEAD;
 	lkl_context_start_boot(boot_first);
 	return lkl_worker_boot(&request);
@@ -73,7 +73,9 @@ void __init lkl_panic_init(void)
 
 void lkl_halt(void)
 {
-	if (lkl_cpu_is_mine() || !lkl_cpu_lock())
+	int self = lkl_ops->thread_id();
+
+	if (lkl_cpu_is_held_by(self) || !lkl_cpu_lock(self))
 		return;
 	lkl_worker_abandon_all();
 	lkl_cpu_die();
@@ -81,12 +83,12 @@ void lkl_halt(void)
 
 void lkl_fork_prepare(void)
 {
-	lkl_cpu_lock();
+	lkl_cpu_lock(lkl_ops->thread_id());
 }
 
 void lkl_fork_parent(void)
 {
-	if (lkl_cpu_is_mine())
+	if (lkl_cpu_is_held_by(lkl_ops->thread_id()))
 		lkl_cpu_release();
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Coroutine switch and thread identity on aarch64 hosts: all of the port that depends on the CPU.
+ * Coroutine switch on aarch64 hosts: all of the port that depends on the CPU.
  * A switched-out stack holds, lowest first, the address to go on at and x29.
  */
 #ifndef _LKL_CONTEXT_AARCH64_H
@@ -59,15 +59,6 @@ static inline void *lkl_context_init(void *top, void (*fn)(void *value))
 	sp[1] = (unsigned long)fn;
 	asm("adrp %0, lkl_context_start\n\tadd %0, %0, :lo12:lkl_context_start" : "=r" (sp[0]));
 	return sp;
-}
-
-/* Unique among live host threads. */
-static __always_inline unsigned long lkl_thread_self(void)
-{
-	unsigned long self;
-
-	asm("mrs %0, tpidr_el0" : "=r" (self));
-	return self;
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Coroutine switch and thread identity on x86-64 hosts: all of the port that depends on the CPU.
+ * Coroutine switch on x86-64 hosts: all of the port that depends on the CPU.
  * A switched-out stack holds, lowest first, the address to go on at and rbp.
  */
 #ifndef _LKL_CONTEXT_X86_64_H
@@ -55,15 +55,6 @@ static inline void *lkl_context_init(void *top, void (*fn)(void *value))
 	sp[1] = (unsigned long)fn;
 	asm("leaq lkl_context_start(%%rip), %0" : "=r" (sp[0]));
 	return sp;
-}
-
-/* Unique among live host threads. */
-static __always_inline unsigned long lkl_thread_self(void)
-{
-	unsigned long self;
-
-	asm("movq %%fs:0, %0" : "=r" (self));
-	return self;
 }
 
 #endif

@@ -50,16 +50,18 @@ void lkl_irq(unsigned int bits)
 {
 	__atomic_or_fetch(&lkl_irq_pending, bits, __ATOMIC_SEQ_CST);
 	/* If this fails, the holder looks at the bits after it let go. */
-	if (lkl_cpu_trylock() && lkl_context_enter())
+	if (lkl_cpu_trylock(lkl_ops->thread_id()) && lkl_context_enter())
 		lkl_cpu_release();
 }
 
 /* Gives up the CPU and handles what came too late for its holder to see. On a host stack. */
 void lkl_cpu_release(void)
 {
+	int self = lkl_cpu_state() & LKL_CPU_HOLDER;
+
 	do {
 		lkl_cpu_unlock();
-		if (likely(!READ_ONCE(lkl_irq_pending)) || !lkl_cpu_trylock())
+		if (likely(!READ_ONCE(lkl_irq_pending)) || !lkl_cpu_trylock(self))
 			return;
 	} while (lkl_context_enter());
 }

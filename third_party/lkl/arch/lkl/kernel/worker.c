@@ -355,9 +355,11 @@ static long request_run(struct lkl_request *request)
 
 long lkl_submit(struct lkl_request *request)
 {
-	if (lkl_cpu_is_mine())
+	int self = lkl_ops->thread_id();
+
+	if (lkl_cpu_is_held_by(self))
 		return LKL_REENTRY;
-	if (unlikely(!lkl_cpu_lock()))
+	if (unlikely(!lkl_cpu_lock(self)))
 		return LKL_DEAD;
 	if (unlikely(!request_start(request))) {
 		lkl_cpu_release();

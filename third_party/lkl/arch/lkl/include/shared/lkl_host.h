@@ -83,6 +83,9 @@ struct lkl_host_ops {
 	/* The kernel is dead; text says why. Returns. Context: CPU held, for good. */
 	void (*panic)(const char *text);
 
+	/* The calling thread's id, as gettid(2): small and positive. Context: any, signal handlers too. */
+	int (*thread_id)(void);
+
 	/* CLOCK_MONOTONIC and CLOCK_REALTIME. Units: ns. Context: any. */
 	unsigned long long (*clock_monotonic)(void);
 	unsigned long long (*clock_realtime)(void);
