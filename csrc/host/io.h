@@ -6,8 +6,6 @@
 #ifndef HOST_IO_H
 #define HOST_IO_H
 
-#include <signal.h>
-
 #include "host.h"
 
 /* Descriptors of the service; -1: not there. Atomic. */
@@ -46,10 +44,10 @@ struct io_batch {
 };
 
 /*
- * One epoll_wait, and every event() of what it brought. mask: as epoll_pwait(2)'s, may be NULL.
- * Return: number of events, or -EINTR.
+ * One epoll_wait, and every event() of what it brought. Return: number of events, 0: time is up
+ * (an hour is); or -EINTR.
  */
-int io_poll(uint64_t deadline_ns, const sigset_t *mask, struct io_batch *batch);
+int io_poll(uint64_t deadline_ns, struct io_batch *batch);
 
 /* Runs event() of a source, given epoll's data. Return: LKL_IRQ_*. */
 unsigned io_source_dispatch(uint64_t data, uint32_t epoll_events);
@@ -64,11 +62,13 @@ void io_source_fork_close(void);
 /* lkl_irq(), and what is to run after it. */
 void io_irq(unsigned bits);
 
-/* All but the signals of a fault: those must end in the program's own handler. */
-void io_signals_all(sigset_t *set);
-
-/* The I/O thread got the leader's kick. */
+bool io_leader_is_there(void);
+/* The I/O thread got the leader's kick; it stands back then. */
 void io_leader_pass_kick(void);
+/* The I/O thread leaves polling to leaders, as long as there are any and no kick came since. */
+void io_back_stand(int kicks_seen);
+int io_back_kicks(void);
+void io_back_kick(void);
 /* Waits until nobody leads; stop has been signalled. */
 void io_leader_wait_gone(void);
 

@@ -12,7 +12,6 @@
 #include "io.h"
 
 #define EVENTS_MAX 16
-#define SIGSET_BYTES (_NSIG / 8)
 
 /* Milliseconds, rounded up: never early. */
 static int milliseconds_until(uint64_t deadline_ns, uint64_t now)
@@ -28,8 +27,7 @@ static int milliseconds_until(uint64_t deadline_ns, uint64_t now)
 }
 
 /* Linux 5.11 has epoll_pwait2; a sandbox may bar it on newer ones. */
-static long epoll_wait_until(struct epoll_event *events, uint64_t deadline_ns,
-			     const sigset_t *mask)
+static long epoll_wait_until(struct epoll_event *events, uint64_t deadline_ns)
 {
 	static bool no_pwait2;
 	uint64_t now = deadline_ns == HOST_NEVER || !deadline_ns ? 0 : host_clock_monotonic();
@@ -42,19 +40,19 @@ static long epoll_wait_until(struct epoll_event *events, uint64_t deadline_ns,
 
 	if (!__atomic_load_n(&no_pwait2, __ATOMIC_RELAXED)) {
 		count = syscall(SYS_epoll_pwait2, io_fd(&io_fds.epoll), events, EVENTS_MAX,
-				deadline_ns == HOST_NEVER ? NULL : &timeout, mask, SIGSET_BYTES);
+				deadline_ns == HOST_NEVER ? NULL : &timeout, NULL, 0);
 		if (count >= 0 || (errno != ENOSYS && errno != EPERM))
 			return count;
 		__atomic_store_n(&no_pwait2, true, __ATOMIC_RELAXED);
 	}
 	return syscall(SYS_epoll_pwait, io_fd(&io_fds.epoll), events, EVENTS_MAX,
-		       milliseconds_until(deadline_ns, now), mask, SIGSET_BYTES);
+		       milliseconds_until(deadline_ns, now), NULL, 0);
 }
 
-int io_poll(uint64_t deadline_ns, const sigset_t *mask, struct io_batch *batch)
+int io_poll(uint64_t deadline_ns, struct io_batch *batch)
 {
 	struct epoll_event events[EVENTS_MAX];
-	long count = epoll_wait_until(events, deadline_ns, mask);
+	long count = epoll_wait_until(events, deadline_ns);
 
 	*batch = (struct io_batch){ 0 };
 	if (count < 0)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
@@ -28,7 +29,8 @@ bool io_running;
 static pthread_t thread;
 static void (*after_irq)(void);
 
-void io_signals_all(sigset_t *set)
+/* All but the signals of a fault: those must end in the program's own handler. */
+static void signals_fill(sigset_t *set)
 {
 	sigfillset(set);
 	sigdelset(set, SIGSEGV);
@@ -68,11 +70,13 @@ static void *thread_run(void *unused)
 {
 	struct io_batch batch;
 	bool pending = false;
+	int kicks;
 
 	(void)unused;
 	do {
-		if (io_poll(pending ? 0 : HOST_NEVER, NULL, &batch) < 0)
+		if (io_poll(pending ? 0 : HOST_NEVER, &batch) < 0)
 			continue;
+		kicks = io_back_kicks();
 		if (lkl_work_pending())
 			batch.irq |= LKL_IRQ_KICK;
 		if (batch.irq)
@@ -80,6 +84,13 @@ static void *thread_run(void *unused)
 		pending = lkl_work_pending();
 		if (batch.leader_kick)
 			io_leader_pass_kick();
+		if (pending && io_leader_is_there()) {
+			/* It goes on with it. */
+			io_signal(&io_fds.kick);
+			pending = false;
+		}
+		if (!pending)
+			io_back_stand(kicks);
 	} while (!batch.stop);
 	return NULL;
 }
@@ -90,7 +101,7 @@ static int thread_create(void)
 	pthread_attr_t attr;
 	int err;
 
-	io_signals_all(&all);
+	signals_fill(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
@@ -215,6 +226,7 @@ void host_timer_set(uint64_t at_ns)
 void host_io_kick(void)
 {
 	io_signal(&io_fds.kick);
+	io_back_kick();
 }
 
 void host_io_fork_prepare(void)

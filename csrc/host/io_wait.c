@@ -2,9 +2,17 @@
 /*
  * Waiting on a word, and polling meanwhile: leader and followers.
  *
- * The I/O thread stands in epoll_wait() all the time. At most one waiting thread, the leader,
- * stands there too; epoll wakes the last comer of its exclusive waiters, so the leader gets the
- * events and the I/O thread sleeps on. Other waiters, the followers, sleep in futex(2).
+ * At most one waiting thread, the leader, polls. Other waiters, the followers, sleep in futex(2).
+ * The I/O thread polls, too; epoll wakes the last comer of its exclusive waiters, so a leader who
+ * sleeps there gets the events. An event that comes while the leader is on its way in or out goes
+ * to the I/O thread, two hops more for the waiter; so after an event the I/O thread stands back:
+ *
+ *	somebody leads			until that turn is over
+ *	nobody, but GAP_NS ago		for LOOK_NS, or a kick; then looks again
+ *	nobody				not at all
+ *
+ * A program that makes one round trip after the other is in the first two all the time; one that
+ * works on what it received is soon in the third, and has the I/O thread beside it.
  *
  * lead.turn is even while nobody leads, odd while somebody does:
  *
@@ -22,15 +30,16 @@
  *	- A follower seen: futex_wake(), and the kernel compares *word under its own lock.
  *	- A leader seen: an event of io_fds.leader. It is one edge, which goes to one poller. If that
  *	  is the leader, it leaves. If it is the I/O thread (the leader was on its way into
- *	  epoll_wait() or busy with events), that makes a new edge, and stays out of epoll_wait()
- *	  until the turn has changed: nobody else can take it then, so the leader finds it, in its
- *	  sleep or when it comes.
+ *	  epoll_wait() or busy with events), that makes a new edge, and stands back until the turn
+ *	  is over: nobody else can take it then, so the leader finds it, in its sleep or when it
+ *	  comes.
  *	- The leader itself is the waker (an event it handled changed the word): it checks
  *	  *word after every batch.
  * A kick may be late and meet the next leader, whose wait then returns early.
  *
- * Signals of the leader are blocked except inside epoll_pwait2(): one that comes
- * while it handles events ends the next wait rather than being slept over.
+ * A signal ends epoll_wait(). One whose handler ran while the leader was busy with events does
+ * not: so after events it sleeps for SIGNAL_NS at most, and then has its caller look for signals.
+ * Blocking them meanwhile would cost two system calls, and send them to other threads.
  */
 #include <errno.h>
 #include <lkl_host.h>
@@ -41,12 +50,24 @@
 /* Batches after which a leader under constant load looks for signals. */
 #define BATCHES_MAX 256
 
+#define SIGNAL_NS 200000000
+
+#define GAP_NS 30000
+#define LOOK_NS 200000
+
 static struct {
 	int turn;
 	int awaited;		/* threads that sleep on turn */
 	int *word;
 	pthread_t thread;
+	uint64_t ended_ns;	/* when the last turn was over */
 } lead;
+
+/* Of the I/O thread. */
+static struct {
+	bool sleeps;		/* on kicks */
+	int kicks;
+} back;
 
 static int followers;
 
@@ -79,6 +100,7 @@ static void lead_end(void)
 {
 	__atomic_store_n(&lead.word, NULL, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&lead.thread, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&lead.ended_ns, host_clock_monotonic(), __ATOMIC_RELAXED);
 	__atomic_add_fetch(&lead.turn, 1, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&lead.awaited, __ATOMIC_SEQ_CST))
 		host_futex_wake(&lead.turn, INT32_MAX);
@@ -93,15 +115,62 @@ static void lead_wait_end(int turn)
 	__atomic_sub_fetch(&lead.awaited, 1, __ATOMIC_SEQ_CST);
 }
 
+bool io_leader_is_there(void)
+{
+	return word_read(&lead.turn) & 1;
+}
+
 void io_leader_pass_kick(void)
 {
-	int turn = word_read(&lead.turn);
-
 	/* Nobody leads: it came too late. */
-	if (!(turn & 1))
-		return;
-	io_signal(&io_fds.leader);
-	lead_wait_end(turn);
+	if (io_leader_is_there())
+		io_signal(&io_fds.leader);
+}
+
+int io_back_kicks(void)
+{
+	return word_read(&back.kicks);
+}
+
+void io_back_kick(void)
+{
+	__atomic_add_fetch(&back.kicks, 1, __ATOMIC_SEQ_CST);
+	/* A leader gets the event of the kick. */
+	if (__atomic_load_n(&back.sleeps, __ATOMIC_SEQ_CST) && !io_leader_is_there())
+		host_futex_wake(&back.kicks, 1);
+}
+
+/* Sleeps for LOOK_NS, less if there is a kick after the number given. */
+static void back_sleep(int kicks)
+{
+	__atomic_store_n(&back.sleeps, true, __ATOMIC_SEQ_CST);
+	host_futex_wait(&back.kicks, kicks, host_clock_monotonic() + LOOK_NS);
+	__atomic_store_n(&back.sleeps, false, __ATOMIC_SEQ_CST);
+}
+
+static bool led_recently(void)
+{
+	return host_clock_monotonic() - __atomic_load_n(&lead.ended_ns, __ATOMIC_RELAXED) < GAP_NS;
+}
+
+void io_back_stand(int kicks_seen)
+{
+	int last = 0;
+
+	for (;;) {
+		int turn = word_read(&lead.turn), kicks = word_read(&back.kicks);
+
+		if (!__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
+			return;
+		if (!(turn & 1) && (kicks != kicks_seen || !led_recently()))
+			return;
+		/* A long turn: nothing to look for before its end. */
+		if (turn & 1 && turn == last)
+			lead_wait_end(turn);
+		else
+			back_sleep(kicks);
+		last = turn;
+	}
 }
 
 void io_leader_wait_gone(void)
@@ -114,9 +183,10 @@ void io_leader_wait_gone(void)
 }
 
 /* Return: 0, -ETIMEDOUT, -EINTR, as host_io_wait(). */
-static int leader_poll(int *word, int value, uint64_t deadline_ns, const sigset_t *signals)
+static int leader_poll(int *word, int value, uint64_t deadline_ns)
 {
 	bool pending = lkl_work_pending();
+	uint64_t until_ns = deadline_ns;
 	struct io_batch batch;
 
 	for (int batches = 0; batches < BATCHES_MAX; batches++) {
@@ -124,36 +194,35 @@ static int leader_poll(int *word, int value, uint64_t deadline_ns, const sigset_
 
 		if (word_read(word) != value || !__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
 			return 0;
-		count = io_poll(pending ? 0 : deadline_ns, signals, &batch);
+		count = io_poll(pending ? 0 : until_ns, &batch);
 		if (count == -EINTR)
 			return count;
 		if (pending)
 			batch.irq |= LKL_IRQ_KICK;
 		if (batch.irq)
 			io_irq(batch.irq);
-		pending = lkl_work_pending();
 		if (batch.leader_kick || batch.stop)
 			return 0;
-		if (count <= 0 && deadline_ns != HOST_NEVER &&
-		    host_clock_monotonic() >= deadline_ns)
-			return -ETIMEDOUT;
+		if (!count && !pending)
+			return host_clock_monotonic() >= deadline_ns ? -ETIMEDOUT : -EINTR;
+		if (word_read(word) != value)
+			return 0;
+		pending = lkl_work_pending();
+		until_ns = host_clock_monotonic() + SIGNAL_NS;
+		if (until_ns > deadline_ns)
+			until_ns = deadline_ns;
 	}
 	return -EINTR;
 }
 
 static int leader_wait(int *word, int value, uint64_t deadline_ns)
 {
-	sigset_t all, before;
-	int err;
+	int err = leader_poll(word, value, deadline_ns);
 
-	io_signals_all(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	err = leader_poll(word, value, deadline_ns, &before);
 	lead_end();
 	/* What the leader would have gone on with. */
 	if (lkl_work_pending())
 		host_io_kick();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return err;
 }
 

@@ -112,12 +112,13 @@ static void tap_poll(struct link *link, unsigned events)
 	host_io_arm(&tap->device, epoll_events);
 }
 
-/* What the state makes of an event. Return: LKL_NET_UP, DOWN, or 0. */
+/* What the state makes of an event. Return: LKL_NET_*. */
 static unsigned carrier_event(struct tap *tap, uint32_t epoll_events)
 {
 	if (epoll_events & EPOLLERR && state_of(tap) != TAP_GONE) {
 		__atomic_store_n(&tap->state, TAP_GONE, __ATOMIC_SEQ_CST);
-		return LKL_NET_DOWN;
+		/* A reader who waits meets -EPIPE. */
+		return LKL_NET_DOWN | LKL_NET_RX;
 	}
 	if (epoll_events & HOST_IO_RUNG && state_change(tap, TAP_FALLING, TAP_DOWN))
 		return LKL_NET_DOWN;
