@@ -1,0 +1,76 @@
+"""The command line: `python -m lklsock COMMAND`.
+
+A command is a module of this package that is named in `COMMANDS`. It has HELP, one line;
+`add_arguments(parser)`; and `run(options)`, which returns the exit code. It imports what is slow
+to import when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = ("demo",)
+
+EXIT_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Without the program's name; None for those of the process.
+
+    Returns:
+        The exit code: 0 for success, 1 for failure, 2 for what cannot be done as asked, 130 after
+        Ctrl-C.
+    """
+    try:
+        options = _parser().parse_args(arguments)
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lklsock",
+        description="A Linux network stack inside your process, with Multipath TCP.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the versions, and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        module = importlib.import_module(f".{name}", __name__)
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Prints what is installed: the package, and the kernel in it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib import metadata
+
+        from ..errors import KernelError
+        from ..stack import Stack
+
+        try:
+            package = metadata.version("lklsock")
+        except metadata.PackageNotFoundError:
+            package = "(not installed)"
+        try:
+            kernel = Stack().version
+        except KernelError as error:
+            parser.exit(1, f"lklsock {package}, without a kernel: {error}\n")
+        python = ".".join(map(str, sys.version_info[:3]))
+        sys.stdout.write(f"lklsock {package}, Linux {kernel}, Python {python}\n")
+        parser.exit()
