@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The link calls of the API.
+ */
+#include "link_calls.h"
+
+#include <errno.h>
+
+#include "link_device.h"
+#include "link_handle.h"
+#include "syscall.h"
+
+/* Takes over a link that was opened, or the reason why not. */
+static long handle_adopt(long ret, struct link *link, struct lklsock_link **out)
+{
+	struct lklsock_link *handle;
+
+	if (ret)
+		return ret;
+	handle = link_handle_alloc();
+	if (!handle) {
+		link->ops->close(link);
+		return -ENOMEM;
+	}
+	link_handles_lock();
+	link_handle_publish(handle, link);
+	link_handles_unlock();
+	*out = handle;
+	return 0;
+}
+
+long link_call_tap(const char *name, int host_fd, struct lklsock_link **out)
+{
+	struct link *link = NULL;
+	long ret;
+
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
+	ret = link_tap_open(name, host_fd, &link);
+	return handle_adopt(ret, link, out);
+}
+
+long link_call_wire(int host_fd, struct lklsock_link **out)
+{
+	struct link *link = NULL;
+	long ret;
+
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
+	ret = link_wire_open(host_fd, &link);
+	return handle_adopt(ret, link, out);
+}
+
+long link_call_wire_path(const char *path, bool listen, struct lklsock_link **out)
+{
+	struct link *link = NULL;
+	long ret;
+
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
+	ret = listen ? link_wire_listen(path, &link) : link_wire_connect(path, &link);
+	return handle_adopt(ret, link, out);
+}
+
+/* List lock held. */
+static void handle_wrap(struct lklsock_link *outer, struct link *link, struct lklsock_link *inner,
+			struct lklsock_link **out)
+{
+	outer->inner = inner;
+	inner->outer = outer;
+	link_handle_publish(outer, link);
+	*out = outer;
+}
+
+static struct link_impair_direction direction(const struct lklsock_impair *from)
+{
+	return (struct link_impair_direction){
+		.delay_ns = from->delay_ns,
+		.jitter_ns = from->jitter_ns,
+		.rate_bit_per_s = from->rate_bit_per_s,
+		.queue_bytes = from->queue_bytes,
+		.loss = from->loss,
+		.reorder = from->reorder,
+	};
+}
+
+long link_call_impair(struct lklsock_link *inner, uint64_t seed, const struct lklsock_impair *tx,
+			const struct lklsock_impair *rx, struct lklsock_link **out)
+{
+	const struct link_impair_direction tx_direction = direction(tx);
+	const struct link_impair_direction rx_direction = direction(rx);
+	struct lklsock_link *outer = link_handle_alloc();
+	struct link *link;
+	long ret = -EBUSY;
+
+	if (!outer)
+		return -ENOMEM;
+	link_handles_lock();
+	if (link_handle_is_loose(inner))
+		ret = link_impair_wrap(inner->link, seed, &tx_direction, &rx_direction, &link);
+	if (!ret)
+		handle_wrap(outer, link, inner, out);
+	link_handles_unlock();
+	if (ret)
+		link_handle_free(outer);
+	return ret;
+}
+
+long link_call_pcap(struct lklsock_link *inner, int host_fd, uint32_t snaplen,
+		      struct lklsock_link **out)
+{
+	struct lklsock_link *outer = link_handle_alloc();
+	struct link *link;
+	long ret = -EBUSY;
+
+	if (!outer)
+		return -ENOMEM;
+	link_handles_lock();
+	if (link_handle_is_loose(inner))
+		ret = link_pcap_wrap(inner->link, host_fd, snaplen, &link);
+	if (!ret)
+		handle_wrap(outer, link, inner, out);
+	link_handles_unlock();
+	if (ret)
+		link_handle_free(outer);
+	return ret;
+}
+
+long link_call_impair_set(struct lklsock_link *handle, const struct lklsock_impair *tx,
+			    const struct lklsock_impair *rx)
+{
+	const struct link_impair_direction tx_direction = direction(tx);
+	const struct link_impair_direction rx_direction = direction(rx);
+	long ret = LKLSOCK_ENOTRUNNING;
+
+	link_handles_lock();
+	if (handle->link)
+		ret = link_impair_set(handle->link, &tx_direction, &rx_direction);
+	link_handles_unlock();
+	return ret;
+}
+
+long link_call_cut(struct lklsock_link *handle, bool cut, bool carrier)
+{
+	long ret = LKLSOCK_ENOTRUNNING;
+
+	link_handles_lock();
+	if (handle->link)
+		ret = link_impair_cut(handle->link, cut, carrier);
+	link_handles_unlock();
+	link_device_interrupt();
+	return ret;
+}
+
+static uint64_t counter(const uint64_t *from)
+{
+	return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+
+void link_call_counters(struct lklsock_link *handle, struct lklsock_link_counters *out)
+{
+	const struct link_counters *from;
+
+	link_handles_lock();
+	from = handle->link ? &handle->link->counters : &handle->last;
+	*out = (struct lklsock_link_counters){
+		.tx_frames = counter(&from->tx_frames),
+		.tx_bytes = counter(&from->tx_bytes),
+		.rx_frames = counter(&from->rx_frames),
+		.rx_bytes = counter(&from->rx_bytes),
+		.tx_dropped = counter(&from->tx_dropped),
+		.rx_dropped = counter(&from->rx_dropped),
+		.rx_malformed = counter(&from->rx_malformed),
+	};
+	link_handles_unlock();
+}
+

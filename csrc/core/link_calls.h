@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The link calls of the API that open, wrap, and steer. What they hand out is
+ * a handle (link_handle.h).
+ */
+#ifndef CORE_LINK_CALLS_H
+#define CORE_LINK_CALLS_H
+
+#include <stdbool.h>
+
+#include <lklsock.h>
+
+long link_call_tap(const char *name, int host_fd, struct lklsock_link **out);
+long link_call_wire(int host_fd, struct lklsock_link **out);
+long link_call_wire_path(const char *path, bool listen, struct lklsock_link **out);
+long link_call_impair(struct lklsock_link *inner, uint64_t seed, const struct lklsock_impair *tx,
+		      const struct lklsock_impair *rx, struct lklsock_link **out);
+long link_call_impair_set(struct lklsock_link *link, const struct lklsock_impair *tx,
+			  const struct lklsock_impair *rx);
+long link_call_cut(struct lklsock_link *link, bool cut, bool carrier);
+long link_call_pcap(struct lklsock_link *inner, int host_fd, uint32_t snaplen,
+		    struct lklsock_link **out);
+void link_call_counters(struct lklsock_link *link, struct lklsock_link_counters *out);
+
+#endif
