@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Link: what carries the frames of a net device.
+ */
+#include "kernel.h"
+
+#include <pybind11/stl.h>
+
+#include <mutex>
+#include <string>
+#include <tuple>
+
+#include <unistd.h>
+
+namespace {
+
+/* One direction, in the order of struct lklsock_impair. */
+using impairment = std::tuple<uint64_t, uint64_t, uint64_t, uint32_t, double, double>;
+
+/*
+ * The Python type Link: owns a link until it is closed, or a wrapper takes it
+ * over. The lock keeps a link from being closed while another thread uses it.
+ */
+class link_handle {
+public:
+	link_handle(const kernel_ref &kernel, struct lklsock_link *taken) : ref(kernel), self(taken) {}
+	link_handle(const link_handle &) = delete;
+	link_handle &operator=(const link_handle &) = delete;
+	~link_handle()
+	{
+		if (self)
+			without_gil([this] { ref->link_close(self); });
+	}
+
+	/* Runs call(link) on a link that is still ours, and raises what it returns if that is negative. */
+	template <class Call> long use(Call &&call)
+	{
+		bool gone = false;
+		long rc = 0;
+
+		if (is_foreign()) {
+			raise_call(ref.instance, LKLSOCK_ENOTRUNNING);
+			fail();
+		}
+		without_gil([&] {
+			std::lock_guard<std::mutex> guard(lock);
+
+			gone = !self;
+			if (!gone)
+				rc = call(self);
+		});
+		if (gone) {
+			raise_value("the link is closed, or wrapped in another");
+			fail();
+		}
+		if (rc < 0) {
+			raise_call(ref.instance, rc);
+			fail();
+		}
+		return rc;
+	}
+
+	/* A wrapper over it, which owns it if call(inner, out) does well. */
+	template <class Call> std::unique_ptr<link_handle> wrap(Call &&call)
+	{
+		struct lklsock_link *outer = nullptr;
+
+		use([&](struct lklsock_link *inner) {
+			long rc = call(inner, &outer);
+
+			if (rc >= 0)
+				self = nullptr;
+			return rc;
+		});
+		return std::make_unique<link_handle>(ref, outer);
+	}
+
+	void close()
+	{
+		struct lklsock_link *closing = nullptr;
+		long rc = 0;
+
+		if (is_foreign())
+			return;
+		without_gil([&] {
+			{
+				std::lock_guard<std::mutex> guard(lock);
+
+				std::swap(closing, self);
+			}
+			if (closing)
+				rc = ref->link_close(closing);
+		});
+		/* Gone with its kernel: closing is done. */
+		if (rc < 0 && rc != LKLSOCK_ENOTRUNNING) {
+			raise_call(ref.instance, rc);
+			fail();
+		}
+	}
+
+	const kernel_ref ref;
+
+private:
+	/* A forked child: the lock may be held for ever by a thread that was left behind. */
+	bool is_foreign() const { return instance_pid(ref.instance) != getpid(); }
+
+	std::mutex lock;
+	struct lklsock_link *self;
+};
+
+} // namespace
+
+static struct lklsock_impair direction(const impairment &given)
+{
+	struct lklsock_impair out = {};
+
+	std::tie(out.delay_ns, out.jitter_ns, out.rate_bit_per_s, out.queue_bytes, out.loss,
+		 out.reorder) = given;
+	return out;
+}
+
+static std::unique_ptr<link_handle> link_tap(const kernel &self, const std::optional<std::string> &name,
+					     int fd)
+{
+	const char *device = name ? name->c_str() : nullptr;
+	struct lklsock_link *link = nullptr;
+
+	self.ref.call([&] { return self.ref->link_tap(device, fd, &link); }, device);
+	return std::make_unique<link_handle>(self.ref, link);
+}
+
+static std::unique_ptr<link_handle> link_wire(const kernel &self, int fd)
+{
+	struct lklsock_link *link = nullptr;
+
+	self.ref.call([&] { return self.ref->link_wire(fd, &link); });
+	return std::make_unique<link_handle>(self.ref, link);
+}
+
+static std::unique_ptr<link_handle> link_wire_path(const kernel &self, const std::string &path,
+						   bool listen)
+{
+	struct lklsock_link *link = nullptr;
+
+	self.ref.call([&] { return self.ref->link_wire_path(path.c_str(), listen, &link); },
+		      path.c_str());
+	return std::make_unique<link_handle>(self.ref, link);
+}
+
+static std::tuple<int, int> link_wire_pair(const kernel &library)
+{
+	int fds[2];
+
+	library.ref.call([&] { return library.ref->link_wire_pair(fds); });
+	return {fds[0], fds[1]};
+}
+
+static std::unique_ptr<link_handle> link_impair(link_handle &self, uint64_t seed, const impairment &tx,
+						const impairment &rx)
+{
+	struct lklsock_impair out = direction(tx), in = direction(rx);
+
+	return self.wrap([&](struct lklsock_link *inner, struct lklsock_link **outer) {
+		return self.ref->link_impair(inner, seed, &out, &in, outer);
+	});
+}
+
+static void link_impair_set(link_handle &self, const impairment &tx, const impairment &rx)
+{
+	struct lklsock_impair out = direction(tx), in = direction(rx);
+
+	self.use([&](struct lklsock_link *link) {
+		return self.ref->link_impair_set(link, &out, &in);
+	});
+}
+
+static void link_cut(link_handle &self, bool cut, bool carrier)
+{
+	self.use([&](struct lklsock_link *link) { return self.ref->link_cut(link, cut, carrier); });
+}
+
+static std::unique_ptr<link_handle> link_pcap(link_handle &self, int fd, uint32_t snaplen)
+{
+	return self.wrap([&](struct lklsock_link *inner, struct lklsock_link **outer) {
+		return self.ref->link_pcap(inner, fd, snaplen, outer);
+	});
+}
+
+static long link_attach(link_handle &self, const std::string &ifname, const py::bytes &mac,
+			unsigned mtu)
+{
+	const auto *raw = reinterpret_cast<const uint8_t *>(PyBytes_AS_STRING(mac.ptr()));
+
+	if (PyBytes_GET_SIZE(mac.ptr()) != 6) {
+		raise_value("a MAC address has 6 bytes (%zd given)", PyBytes_GET_SIZE(mac.ptr()));
+		fail();
+	}
+	return self.use([&](struct lklsock_link *link) {
+		return self.ref->link_attach(link, ifname.c_str(), raw, mtu);
+	});
+}
+
+static py::dict link_counters(link_handle &self)
+{
+	struct lklsock_link_counters n = {};
+	py::dict out;
+
+	self.use([&](struct lklsock_link *link) {
+		self.ref->link_counters(link, &n);
+		return 0L;
+	});
+#define COUNTER(name) out[#name] = n.name
+	COUNTER(tx_frames);
+	COUNTER(tx_bytes);
+	COUNTER(rx_frames);
+	COUNTER(rx_bytes);
+	COUNTER(tx_dropped);
+	COUNTER(rx_dropped);
+	COUNTER(rx_malformed);
+#undef COUNTER
+	return out;
+}
+
+void bind_link(py::module_ &m, py::class_<kernel> &type)
+{
+	py::class_<link_handle>(m, "Link", py::is_final(), "A link, wrapped or not.")
+		.def("impair", &link_impair, py::arg("seed"), py::arg("tx"), py::arg("rx"))
+		.def("impair_set", &link_impair_set, py::arg("tx"), py::arg("rx"))
+		.def("cut", &link_cut, py::arg("cut"), py::arg("carrier"))
+		.def("pcap", &link_pcap, py::arg("fd"), py::arg("snaplen") = 0)
+		.def("attach", &link_attach, py::arg("ifname"), py::arg("mac"), py::arg("mtu"))
+		.def("close", &link_handle::close)
+		.def("counters", &link_counters);
+
+	type.def("tap", &link_tap, py::arg("name"), py::arg("fd") = -1)
+		.def("wire", &link_wire, py::arg("fd"))
+		.def("wire_path", &link_wire_path, py::arg("path"), py::arg("listen"));
+	m.def("wire_pair", &link_wire_pair, py::arg("library"));
+}

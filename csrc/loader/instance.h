@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Instances of liblkl.so: each is one copy of the library in this process,
+ * that is, one kernel. The first is the installed file itself, each further
+ * one a copy (see image.h).
+ *
+ *   life of a copy:  load -> references come and go -> the last one goes: halt if running, then unload
+ *
+ * A kernel that panicked stays mapped, for a thread may never come out of it. After fork(2) the child's
+ * instances are dead: their state is LKLSOCK_FORKED, nothing of them is entered or unloaded any more, and
+ * what the child loads is a copy.
+ */
+#ifndef LOADER_INSTANCE_H
+#define LOADER_INSTANCE_H
+
+#include <sys/types.h>
+
+#include <lklsock.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct instance;
+
+/*
+ * A new instance with one reference. Context: any thread, may sleep.
+ * Return: 0, or -errno; then why says in words what failed, or is empty where the errno says it all. -ELIBBAD: the
+ * file is there, and is not a liblkl.so that fits.
+ */
+int instance_load(const char *library, struct instance **out, char *why, size_t why_size);
+void instance_get(struct instance *instance);
+/* The last reference halts and unloads. Context: not inside a kernel, may sleep. */
+void instance_put(struct instance *instance);
+
+const struct lklsock_api *instance_api(const struct instance *instance);
+/* The process that loaded it. */
+pid_t instance_pid(const struct instance *instance);
+enum lklsock_state instance_state(const struct instance *instance);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
