@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -129,6 +130,8 @@ def alternate(runs: int, lklsock: Callable[[], float], host: Callable[[], float]
 
 def main(benchmark: Benchmark, runs: int, arguments: Sequence[str] | None = None) -> None:
     """The command line of a benchmark that runs alone: prints a JSON line for each row."""
+    # So that what was made on the host is removed then, too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("--runs", type=int, default=runs, help="how often (default: %(default)s)")
     for figure in benchmark(parser.parse_args(arguments).runs):

@@ -111,6 +111,15 @@ class Companion:
         if line != wanted:
             raise RuntimeError(f"{' '.join(self._command)}: {line!r} instead of {wanted!r}")
 
+    def last_words(self, patience_s: float) -> str:
+        """What the program still writes, if it ends by itself in that time; otherwise nothing."""
+        assert self._process.stdout is not None
+        try:
+            self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            return ""
+        return self._process.stdout.read().strip()
+
     def end(self) -> None:
         """Ends the program."""
         if self._watchdog is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket as stdlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from figure import Figure, Target, alternate, main
 
@@ -20,10 +21,10 @@ WARM_UP = 500
 ROUND_TRIPS = 20_000
 
 
-def _pair(module: type[stdlib] | object) -> tuple[stdlib.socket, stdlib.socket]:
+def _pair(module: Any) -> tuple[stdlib.socket, stdlib.socket]:
     """A connected pair of a module that looks like the stdlib's."""
-    with module.create_server(("127.0.0.1", 0)) as listener:  # type: ignore[attr-defined]
-        client = module.create_connection(listener.getsockname())  # type: ignore[attr-defined]
+    with module.create_server(("127.0.0.1", 0)) as listener:
+        client = module.create_connection(listener.getsockname())
         server, _ = listener.accept()
     for sock in (client, server):
         sock.setsockopt(stdlib.IPPROTO_TCP, stdlib.TCP_NODELAY, 1)
@@ -38,7 +39,7 @@ def _round_trips(client: stdlib.socket, server: stdlib.socket, count: int) -> No
         client.recv(1)
 
 
-def _round_trip_us(module: object) -> float:
+def _round_trip_us(module: Any) -> float:
     client, server = _pair(module)
     with client, server:
         _round_trips(client, server, WARM_UP)

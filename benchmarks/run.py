@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -31,7 +32,25 @@ BENCHMARKS = (
 )
 """In the order they run; each is the file of that name."""
 
+BUSY_SECONDS = 1.0
+BUSY_SHARE = 0.05
+
 COLUMNS = "{:<30} {:>12} {:>12} {:>8} {:>10} {:>6}  {}"
+
+
+def _cpu_times() -> tuple[int, int]:
+    """Idle ticks and all ticks of all CPUs so far."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    ticks = [int(word) for word in words]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
+def _busy_share() -> float:
+    """What share of all CPUs is in use, by others: nothing is measured yet."""
+    idle, total = _cpu_times()
+    time.sleep(BUSY_SECONDS)
+    idle_now, total_now = _cpu_times()
+    return 1 - (idle_now - idle) / (total_now - total)
 
 
 def _rows(name: str, runs: int | None) -> list[dict[str, Any]]:
@@ -95,10 +114,10 @@ def main() -> int:
     unknown = set(chosen.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}: {', '.join(BENCHMARKS)}")
-    load = os.getloadavg()[0]
-    print(f"{os.cpu_count()} CPUs, host kernel {os.uname().release}, load {load:.1f}")
-    if load > 0.5:
-        print("The machine is busy: these figures say little.")
+    busy = _busy_share()
+    print(f"{os.cpu_count()} CPUs, {busy:.0%} busy; host kernel {os.uname().release}")
+    if busy > BUSY_SHARE:
+        print("The machine is not quiet: these figures say little.")
     names = chosen.names or list(BENCHMARKS)
     if chosen.json is None:
         return 0 if _run(names, chosen.runs, None) else 1

@@ -11,6 +11,9 @@ from typing import Any
 from network import PATH_COUNT, Network
 from programs import DEADLINE_S, Companion, library
 
+PATIENCE_S = 1.0
+"""For the other end, to close as well."""
+
 # A new port each time: what an earlier connection left behind is in nobody's way.
 _ports = itertools.count(5000)
 
@@ -64,7 +67,8 @@ def measure(
         while_running: Called once data flows.
 
     Returns:
-        What the receiver, or the one who waits for the echo, has measured.
+        What the receiver, or the one who waits for the echo, has measured; "peer" is what the
+        other end says of itself.
     """
     target = place.stack_target if kernel == "stack" else place.host_target
     port = next(_ports)
@@ -131,6 +135,7 @@ def _run_both(
                 while_running()
             line = running[measuring].hear()
         result: dict[str, Any] = json.loads(line)
+        result["peer"] = json.loads(running[1 - measuring].last_words(PATIENCE_S) or "{}")
         return result
     finally:
         for end in running:
