@@ -83,11 +83,18 @@ static const struct ethtool_ops net_ethtool_ops = {
 	.get_link	= ethtool_op_get_link,
 };
 
+/* Of two changes of carrier that come before the interrupt, the later one counts. */
 void lkl_net_event(void *device, unsigned int events)
 {
 	struct lkl_netdev *nd = device;
+	unsigned int old = __atomic_load_n(&nd->events, __ATOMIC_RELAXED), kept;
 
-	__atomic_or_fetch(&nd->events, events, __ATOMIC_RELEASE);
+	do {
+		kept = old;
+		if (events & (LKL_NET_UP | LKL_NET_DOWN))
+			kept &= ~(LKL_NET_UP | LKL_NET_DOWN);
+	} while (!__atomic_compare_exchange_n(&nd->events, &old, kept | events, false,
+					      __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
 static void net_handle(struct lkl_netdev *nd, unsigned int events)

@@ -75,16 +75,29 @@ void cpu_relax(void)
 }
 
 /*
- * Interrupts are off, and stay off: the idle loop enables them, which runs what is pending.
+ * The idle loop calls these three in turn; the first with interrupts off, the last with interrupts on.
+ *
  * The tick is stopped at once. By itself the idle loop would do so only on the pass after a tick, which guesses how long
  * idle lasts; here stopping and starting it costs no more than that guess.
  */
+void arch_cpu_idle_enter(void)
+{
+	/* Polling a socket may take and leave locks that want them on; what comes is seen below, or by the loop. */
+	local_irq_enable();
+	lkl_watch_flush();
+	local_irq_disable();
+	if (!need_resched())
+		tick_nohz_idle_stop_tick();
+}
+
+/* Interrupts stay off: the idle loop enables them, which runs what is pending. */
 void arch_cpu_idle(void)
 {
-	lkl_watch_flush();
-	if (!READ_ONCE(lkl_irq_pending) && !need_resched()) {
-		tick_nohz_idle_stop_tick();
+	if (!READ_ONCE(lkl_irq_pending) && !need_resched())
 		lkl_context_leave();
-	}
+}
+
+void arch_cpu_idle_exit(void)
+{
 	lkl_worker_wake_next();
 }

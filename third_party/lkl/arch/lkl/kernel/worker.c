@@ -15,7 +15,6 @@
  *
  * A bound worker is a task of its own for namespaces; it is never on the free list.
  */
-#include <linux/interrupt.h>
 #include <linux/list.h>
 #include <linux/resume_user_mode.h>
 #include <linux/sched.h>
@@ -96,14 +95,7 @@ void lkl_worker_wake_next(void)
 	if (!worker)
 		return;
 	wake_next = NULL;
-	if (is_idle_task(current)) {
-		/* Idle notices a wake-up only as it would from an interrupt. */
-		irq_enter();
-		wake_up_process(worker->task);
-		irq_exit();
-	} else {
-		wake_up_process(worker->task);
-	}
+	wake_up_process(worker->task);
 }
 
 static int worker_start(void *unused)

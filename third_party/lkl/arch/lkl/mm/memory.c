@@ -4,6 +4,7 @@
 #include <linux/memblock.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
+#include <linux/rcupdate.h>
 #include <linux/vmstat.h>
 #include <asm/setup.h>
 
@@ -39,12 +40,23 @@ unsigned long lkl_memory_free_pages(void)
 	return global_zone_page_state(NR_FREE_PAGES);
 }
 
-/* Less than twice of what the kernel keeps for allocations that may not sleep. */
-bool lkl_memory_low(void)
+static bool pages_low(void)
 {
 	struct zone *zone = &contig_page_data.node_zones[ZONE_NORMAL];
 
 	return lkl_memory_free_pages() < 2 * high_wmark_pages(zone);
+}
+
+/*
+ * Less than twice of what the kernel keeps for allocations that may not sleep. What has been freed but waits for
+ * RCU counts as free, so that a program which closes its sockets can open others at once. May sleep.
+ */
+bool lkl_memory_low(void)
+{
+	if (likely(!pages_low()))
+		return false;
+	rcu_barrier();
+	return pages_low();
 }
 
 /* The kernel's image is the host's shared library: no memory of ours comes back from it. */
