@@ -127,13 +127,15 @@ static void frame_receive(struct lkl_netdev *nd, struct virtio_net_hdr_v1 *heade
 	dev_sw_netstats_rx_add(nd->dev, len);
 	if (header->flags & VIRTIO_NET_HDR_F_DATA_VALID)
 		skb->ip_summed = CHECKSUM_UNNECESSARY;
-	skb->protocol = eth_type_trans(skb, nd->dev);
-	skb_reset_network_header(skb);
+	/* Its offsets count from the Ethernet header, so it goes first. */
+	skb_reset_mac_header(skb);
 	if (virtio_net_hdr_to_skb(skb, (struct virtio_net_hdr *)header, true)) {
 		DEV_STATS_INC(nd->dev, rx_frame_errors);
 		kfree_skb(skb);
 		return;
 	}
+	skb->protocol = eth_type_trans(skb, nd->dev);
+	skb_reset_network_header(skb);
 	napi_gro_receive(&nd->napi, skb);
 }
 
