@@ -9,10 +9,13 @@
  *
  *	somebody leads			until that turn is over
  *	nobody, but GAP_NS ago		for LOOK_NS, or a kick; then looks again
+ *	a thread runs kernel code	for BUSY_NS, or a kick; then looks again
  *	nobody				not at all
  *
- * A program that makes one round trip after the other is in the first two all the time; one that
- * works on what it received is soon in the third, and has the I/O thread beside it.
+ * A program that makes one round trip after the other is in the first two all the time. One that
+ * sends in bulk is in the third: the I/O thread could not run the kernel for each acknowledgement, only
+ * take a core from who does, or from the peer. One that works on what it received is soon in the
+ * last, and has the I/O thread beside it.
  *
  * lead.turn is even while nobody leads, odd while somebody does:
  *
@@ -54,6 +57,7 @@
 
 #define GAP_NS 30000
 #define LOOK_NS 200000
+#define BUSY_NS 50000
 
 static struct {
 	int turn;
@@ -140,11 +144,11 @@ void io_back_kick(void)
 		host_futex_wake(&back.kicks, 1);
 }
 
-/* Sleeps for LOOK_NS, less if there is a kick after the number given. */
-static void back_sleep(int kicks)
+/* Sleeps for this long, less if there is a kick after the number given. */
+static void back_sleep(int kicks, uint64_t look_ns)
 {
 	__atomic_store_n(&back.sleeps, true, __ATOMIC_SEQ_CST);
-	host_futex_wait(&back.kicks, kicks, host_clock_monotonic() + LOOK_NS);
+	host_futex_wait(&back.kicks, kicks, host_clock_monotonic() + look_ns);
 	__atomic_store_n(&back.sleeps, false, __ATOMIC_SEQ_CST);
 }
 
@@ -162,13 +166,14 @@ void io_back_stand(int kicks_seen)
 
 		if (!__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
 			return;
-		if (!(turn & 1) && (kicks != kicks_seen || !led_recently()))
+		if (!(turn & 1) &&
+		    (kicks != kicks_seen || !(led_recently() || lkl_cpu_busy())))
 			return;
 		/* A long turn: nothing to look for before its end. */
 		if (turn & 1 && turn == last)
 			lead_wait_end(turn);
 		else
-			back_sleep(kicks);
+			back_sleep(kicks, lkl_cpu_busy() ? BUSY_NS : LOOK_NS);
 		last = turn;
 	}
 }

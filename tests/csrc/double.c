@@ -28,6 +28,11 @@ void lkl_irq(unsigned int bits)
 		double_on_irq(bits);
 }
 
+int lkl_cpu_busy(void)
+{
+	return 0;
+}
+
 int lkl_work_pending(void)
 {
 	return __atomic_load_n(&double_pending, __ATOMIC_SEQ_CST) > 0;

@@ -88,6 +88,11 @@ void lkl_cpu_die(void)
 	lkl_ops->futex_wake(&lkl_cpu.state, INT_MAX);
 }
 
+int lkl_cpu_busy(void)
+{
+	return lkl_cpu_state() & LKL_CPU_HOLDER;
+}
+
 void lkl_statistics_read(struct lkl_statistics *out)
 {
 	*out = lkl_stats;

@@ -135,6 +135,8 @@ void lkl_halt(void);
 long lkl_submit(struct lkl_request *request);
 /* Raises interrupts. Context: any thread. */
 void lkl_irq(unsigned int bits);
+/* true while a thread runs kernel code. Context: any. */
+int lkl_cpu_busy(void);
 /* true if kernel work is left over that nobody's call will do. Context: any. */
 int lkl_work_pending(void);
 
