@@ -1,0 +1,246 @@
+"""Network interfaces of a stack."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket as _stdlib
+import struct
+
+from . import _lkl
+from .link import Address, Direction, Link, Subnet
+
+MAIN_TABLE = 254
+
+_SIOCGIFNAME = 0x8910
+_SIOCGIFINDEX = 0x8933
+_IFREQ_BYTES = 40
+_IFNAMSIZ = 16
+
+_NLMSGHDR = struct.Struct("=IHHII")
+_IFINFOMSG = struct.Struct("=BxHiII")
+_NLM_F_REQUEST = 1
+_NLMSG_ERROR = 2
+_RTM_GETLINK = 18
+_IFF_LOWER_UP = 1 << 16
+
+
+class Interface:
+    """A network interface of a stack, and the link behind it.
+
+    Attributes:
+        name: In the stack.
+        ifindex: In the stack.
+    """
+
+    def __init__(
+        self,
+        kernel: _lkl.Kernel,
+        name: str,
+        ifindex: int,
+        handle: _lkl.Link | None = None,
+    ) -> None:
+        self.name = name
+        self.ifindex = ifindex
+        self._kernel = kernel
+        self._handle = handle
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} ifindex={self.ifindex}>"
+
+    @property
+    def carrier(self) -> bool:
+        """Whether something is connected to the link."""
+        return bool(_flags(self._kernel, self.ifindex) & _IFF_LOWER_UP)
+
+    def counters(self) -> dict[str, int]:
+        """Frames and bytes that the link carried, lost and refused, since it was added."""
+        return self._attached().counters()
+
+    def cut(self, *, carrier: bool = False) -> None:
+        """Loses every frame from now on, both ways, and those under way. Takes an `Impair` link.
+
+        Args:
+            carrier: Loses the carrier, too: the stack is told. Otherwise it is silent.
+        """
+        self._attached().cut(True, carrier)
+
+    def mend(self) -> None:
+        """Ends a cut, and gives the carrier back."""
+        self._attached().cut(False, True)
+
+    def set_impairment(self, tx: Direction, rx: Direction | None = None) -> None:
+        """Replaces what an `Impair` link does, from the next frame on.
+
+        Args:
+            tx: What leaves the stack.
+            rx: What comes in; None for the same.
+        """
+        self._attached().impair_set(tx.packed(), (rx or tx).packed())
+
+    def set_up(self, up: bool = True) -> None:
+        """Takes the interface up or down."""
+        self._kernel.interface_up(self.ifindex, up)
+
+    def set_mtu(self, mtu: int) -> None:
+        """Changes the MTU, bytes."""
+        self._kernel.interface_mtu(self.ifindex, mtu)
+
+    def add_address(self, address: str) -> None:
+        """Adds an address with its prefix length: "10.0.0.2/24", "fd00::2/64"."""
+        self._add_subnet(ipaddress.ip_interface(address))
+
+    def add_route(
+        self,
+        destination: str = "default",
+        gateway: str | None = None,
+        *,
+        metric: int = 0,
+        table: int = MAIN_TABLE,
+    ) -> None:
+        """Adds a route through this interface.
+
+        Args:
+            destination: "10.2.0.0/16", or "default" for everything.
+            gateway: The next hop; None if the destination is on the link.
+            metric: The lower the better; 0 for the kernel's choice.
+            table: The routing table.
+        """
+        hop = None if gateway is None else ipaddress.ip_address(gateway)
+        if destination != "default":
+            network = ipaddress.ip_network(destination)
+            family, packed = _family(network.version), network.network_address.packed
+            prefix_len: int = network.prefixlen
+        elif hop is not None:
+            family, packed, prefix_len = _family(hop.version), None, 0
+        else:
+            raise ValueError("destination must be 0.0.0.0/0 or ::/0 if there is no gateway")
+        if prefix_len == 0:
+            packed = None
+        self._kernel.route_add(
+            self.ifindex,
+            family,
+            packed,
+            prefix_len,
+            None if hop is None else hop.packed,
+            metric,
+            table,
+        )
+
+    def close(self) -> None:
+        """Removes the interface and closes the link."""
+        self._attached().close()
+
+    def configure(self, link: Link) -> None:
+        """Takes the interface up, with the addresses and gateways of `link`.
+
+        What leaves from one of its addresses leaves through it: each interface has a routing table
+        of its own, and rules that lead there. MPTCP needs that to use several paths.
+        """
+        self.set_up()
+        gateways = {address.version: address for address in link.gateways()}
+        for subnet in link.subnets():
+            self._add_subnet(subnet)
+            if not subnet.ip.is_link_local:
+                self._add_source_routes(subnet, gateways.get(subnet.version))
+        for gateway in gateways.values():
+            # The first link is the preferred one.
+            self._add_default(gateway, 100 + self.ifindex, MAIN_TABLE)
+
+    def _add_subnet(self, subnet: Subnet) -> None:
+        self._kernel.address_add(
+            self.ifindex, _family(subnet.version), subnet.ip.packed, subnet.network.prefixlen
+        )
+
+    def _add_source_routes(self, subnet: Subnet, gateway: Address | None) -> None:
+        table = 1000 + self.ifindex
+        family = _family(subnet.version)
+        network = subnet.network
+        self._kernel.rule_add(family, subnet.ip.packed, subnet.max_prefixlen, table, table)
+        try:
+            self._kernel.route_add(
+                self.ifindex,
+                family,
+                network.network_address.packed,
+                network.prefixlen,
+                None,
+                0,
+                table,
+            )
+            if gateway is not None:
+                self._add_default(gateway, 0, table)
+        except FileExistsError:
+            # Two addresses of one subnet.
+            pass
+
+    def _add_default(self, gateway: Address, metric: int, table: int) -> None:
+        family = _family(gateway.version)
+        self._kernel.route_add(self.ifindex, family, None, 0, gateway.packed, metric, table)
+
+    def _attached(self) -> _lkl.Link:
+        if self._handle is None:
+            raise OSError(errno.EOPNOTSUPP, f"{self.name} has no link of the host behind it")
+        return self._handle
+
+
+def name_to_index(kernel: _lkl.Kernel, name: str) -> int:
+    """The index of an interface.
+
+    Raises:
+        OSError: ENODEV.
+    """
+    encoded = os.fsencode(name)
+    if len(encoded) >= _IFNAMSIZ:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+    request = bytearray(encoded.ljust(_IFREQ_BYTES, b"\0"))
+    _ioctl(kernel, _SIOCGIFINDEX, request)
+    index: int = struct.unpack_from("=i", request, _IFNAMSIZ)[0]
+    return index
+
+
+def index_to_name(kernel: _lkl.Kernel, index: int) -> str:
+    """The name of an interface.
+
+    Raises:
+        OSError: ENODEV.
+    """
+    request = bytearray(_IFREQ_BYTES)
+    struct.pack_into("=i", request, _IFNAMSIZ, index)
+    _ioctl(kernel, _SIOCGIFNAME, request)
+    return os.fsdecode(bytes(request[:_IFNAMSIZ]).rstrip(b"\0"))
+
+
+def names(kernel: _lkl.Kernel) -> list[str]:
+    """The names of all interfaces."""
+    lines = os.fsdecode(kernel.read_file("/proc/net/dev")).splitlines()
+    return [line.split(":")[0].strip() for line in lines if ":" in line]
+
+
+def _ioctl(kernel: _lkl.Kernel, request: int, argument: bytearray) -> None:
+    sock = kernel.socket(_stdlib.AF_INET, _stdlib.SOCK_DGRAM, 0)
+    try:
+        sock.ioctl(request, argument)
+    finally:
+        sock.close()
+
+
+def _flags(kernel: _lkl.Kernel, ifindex: int) -> int:
+    """The interface's IFF_*; more of them than an ioctl tells. Source: rtnetlink(7)."""
+    body = _IFINFOMSG.pack(0, 0, ifindex, 0, 0)
+    header = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _RTM_GETLINK, _NLM_F_REQUEST, 1, 0)
+    sock = kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, 0)
+    try:
+        sock.sendto(header + body, 0, (0, 0))
+        answer = sock.recv(8192) or b""
+    finally:
+        sock.close()
+    if _NLMSGHDR.unpack_from(answer)[1] == _NLMSG_ERROR:
+        number = -struct.unpack_from("=i", answer, _NLMSGHDR.size)[0]
+        raise OSError(number, os.strerror(number))
+    flags: int = _IFINFOMSG.unpack_from(answer, _NLMSGHDR.size)[3]
+    return flags
+
+
+def _family(version: int) -> int:
+    return int(_stdlib.AF_INET if version == 4 else _stdlib.AF_INET6)

@@ -1,0 +1,333 @@
+"""The class `socket`: one class for every family, on the kernel's sockets or the host's.
+
+AF_INET, AF_INET6, AF_NETLINK and AF_PACKET are served by the kernel of the stack in use; every
+other family is a genuine host socket, through the base class. A kernel socket has no host
+descriptor until `fileno()` is first called; see `_shadow`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as _stdlib
+import warnings
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from . import _lkl
+from ._attributes import SOL_TCP
+from ._resolver import resolve
+from ._shadow import Kind, cast, find
+from ._transfer import Transfer
+from ._wait import Limit, until
+
+_base = _stdlib.socket
+_gaierror = _stdlib.gaierror
+
+STACK_FAMILIES = frozenset(
+    int(family)
+    for family in (_stdlib.AF_INET, _stdlib.AF_INET6, _stdlib.AF_NETLINK, _stdlib.AF_PACKET)
+)
+_IP_FAMILIES = frozenset((int(_stdlib.AF_INET), int(_stdlib.AF_INET6)))
+
+IPPROTO_MPTCP = 262
+
+_UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY)
+_SOCK_STREAM = int(_stdlib.SOCK_STREAM)
+_SOCK_NONBLOCK = int(_stdlib.SOCK_NONBLOCK)
+_TYPE_FLAGS = int(_stdlib.SOCK_NONBLOCK | _stdlib.SOCK_CLOEXEC)
+_FELL_BACK = "the connection fell back to TCP, and MPTCP is required"
+
+
+class World(Protocol):
+    """What a socket asks of the stack that it is made in."""
+
+    @property
+    def kernel(self) -> _lkl.Kernel:
+        """The kernel, booted."""
+
+    @property
+    def mptcp_mode(self) -> str:
+        """One of "prefer", "require" and "off"."""
+
+
+_current_world: Callable[[], World]
+_read_mptcp: Callable[[socket], Any]
+
+
+def set_current_world(current: Callable[[], World]) -> None:
+    """Hands over the function that tells the stack for a new socket."""
+    global _current_world
+    _current_world = current
+
+
+def set_mptcp_reader(read: Callable[[socket], Any]) -> None:
+    """Hands over the function behind `socket.mptcp`."""
+    global _read_mptcp
+    _read_mptcp = read
+
+
+class socket(Transfer):
+    """Like `socket.socket`, except that network families are served by a Linux kernel inside.
+
+    TCP sockets are upgraded to MPTCP, as far as the stack's `mptcp_mode` says; `mptcp` tells what
+    became of one. `proto` stays IPPROTO_TCP.
+
+    `fileno()` is a host descriptor that mirrors the readiness: good for select, poll, epoll and
+    everything built on these, not for read(2) and write(2).
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        family: int = -1,
+        type: int = -1,
+        proto: int = -1,
+        fileno: int | None = None,
+    ) -> None:
+        self._set(None, None, None)
+        if fileno is not None:
+            shadow = find(fileno) if isinstance(fileno, int) else None
+            if shadow is None or not isinstance(fileno, int):
+                _base.__init__(self, family, type, proto, fileno)
+                return
+            self._take(shadow.sock, shadow.kind)
+            self._shadow = shadow, fileno
+            self._note_low_water(shadow.sock)
+            return
+        if family == -1:
+            family = _stdlib.AF_INET
+        if family not in STACK_FAMILIES:
+            _base.__init__(self, family, type, proto)
+            return
+        if type == -1:
+            type = _SOCK_STREAM
+        self._take(*_open(_current_world(), family, type, 0 if proto == -1 else proto))
+        if type & _SOCK_NONBLOCK:
+            self._timeout = 0.0
+
+    def _take(self, sock: _lkl.Socket, kind: Kind) -> None:
+        self._set(sock, kind, _stdlib.getdefaulttimeout())
+        self._io_refs = 0
+        self._closed = False
+
+    def __del__(self) -> None:
+        if getattr(self, "_lkl", None) is None:
+            _base.__del__(self)  # type: ignore[attr-defined]
+            return
+        warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+        self._real_close()
+
+    def __repr__(self) -> str:
+        """Like that of `socket.socket`, with the kernel's descriptor."""
+        lkl = self._lkl
+        if lkl is None:
+            return super().__repr__()
+        host = f" fd={self._shadow[1]}," if self._shadow else ""
+        text = (
+            f"<{self.__class__.__module__}.{self.__class__.__qualname__}{host} lkl_fd={lkl.lkl_fd},"
+            f" family={self.family}, type={self.type}, proto={self.proto}"
+        )
+        for label, name in (("laddr", lkl.getsockname), ("raddr", lkl.getpeername)):
+            try:
+                address = name()
+            except (OSError, RuntimeError):
+                continue
+            if address:
+                text += f", {label}={address}"
+        return text + ">"
+
+    @property
+    def mptcp(self) -> Any:
+        """What MPTCP knows of the connection: a `lklsock.mptcp.Info`.
+
+        None if it is no MPTCP connection, or one that has fallen back to TCP.
+        """
+        return _read_mptcp(self)
+
+    # ---- descriptors
+
+    def fileno(self) -> int:
+        """Like `socket.socket.fileno`, except that the descriptor carries readiness, not data."""
+        lkl = self._lkl
+        if lkl is None:
+            return _base.fileno(self)
+        if self._shadow is None:
+            with _lock:
+                if self._shadow is None:
+                    assert self._kind is not None
+                    self._shadow = cast(lkl, self._kind)
+        return self._shadow[1]
+
+    def detach(self) -> int:
+        """Like `socket.socket.detach`: `socket(fileno=...)` finds the kernel socket again."""
+        if self._lkl is None:
+            return _base.detach(self)
+        fd = self.fileno()
+        assert self._shadow is not None
+        self._shadow[0].leave()
+        self._lkl = None
+        self._shadow = None
+        self._closed = True
+        return fd
+
+    def _real_close(self) -> None:
+        lkl, self._lkl = self._lkl, None
+        if lkl is None:
+            super()._real_close()  # type: ignore[misc]
+            return
+        cast_shadow, self._shadow = self._shadow, None
+        if cast_shadow is None:
+            lkl.close()
+            return
+        shadow, fd = cast_shadow
+        if shadow.release(fd):
+            try:
+                lkl.close()
+            finally:
+                shadow.discard(fd)
+
+    # ---- names
+
+    def bind(self, address: Any, /) -> None:
+        """Like `socket.socket.bind`."""
+        lkl = self._lkl
+        if lkl is None:
+            return _base.bind(self, address)
+        try:
+            return lkl.bind(address)
+        except _gaierror:
+            pass
+        return lkl.bind(resolve(self.family, address))
+
+    def getsockname(self) -> Any:
+        """Like `socket.socket.getsockname`."""
+        lkl = self._lkl
+        return _base.getsockname(self) if lkl is None else lkl.getsockname()
+
+    def getpeername(self) -> Any:
+        """Like `socket.socket.getpeername`."""
+        lkl = self._lkl
+        return _base.getpeername(self) if lkl is None else lkl.getpeername()
+
+    # ---- connections
+
+    def connect(self, address: Any, /) -> None:
+        """Like `socket.socket.connect`.
+
+        Raises:
+            OSError: EPROTO if the connection fell back to TCP where the stack requires MPTCP.
+        """
+        lkl = self._lkl
+        if lkl is None:
+            _base.connect(self, address)
+            return
+        error = self._connect(lkl, address)
+        if error:
+            fell_back = error == errno.EPROTO and self._fell_back(lkl)
+            raise OSError(error, _FELL_BACK if fell_back else os.strerror(error))
+
+    def connect_ex(self, address: Any, /) -> int:
+        """Like `socket.socket.connect_ex`."""
+        lkl = self._lkl
+        if lkl is None:
+            return _base.connect_ex(self, address)
+        try:
+            return self._connect(lkl, address)
+        except TimeoutError:
+            return errno.EAGAIN
+        except BlockingIOError as error:
+            return error.errno or errno.EAGAIN
+
+    def _connect(self, lkl: _lkl.Socket, address: Any) -> int:
+        try:
+            error = lkl.connect(address)
+        except _gaierror:
+            error = -1
+        if error < 0:
+            address = resolve(self.family, address)
+            error = lkl.connect(address)
+        # A blocking connect() joins one that is under way.
+        if error == errno.EINPROGRESS or (error == errno.EALREADY and self._timeout is None):
+            limit = Limit(lkl, _lkl.OUT, self._timeout)
+            while error in _UNDER_WAY:
+                limit.wait(errno.EINPROGRESS)
+                # Not SO_ERROR: the kernel learns only from this call that we know of the outcome.
+                error = lkl.connect(address)
+        if not error and self._fell_back(lkl):
+            return errno.EPROTO
+        return error
+
+    def listen(self, backlog: int = min(_stdlib.SOMAXCONN, 128), /) -> None:
+        """Like `socket.socket.listen`."""
+        lkl = self._lkl
+        if lkl is None:
+            return _base.listen(self, backlog)
+        return lkl.listen(max(backlog, 0))
+
+    def accept(self) -> tuple[socket, Any]:
+        """Like `socket.socket.accept`.
+
+        Raises:
+            ConnectionAbortedError: The peer speaks no MPTCP, and the stack requires it.
+        """
+        lkl = self._lkl
+        if lkl is None:
+            fd, address = self._accept()  # type: ignore[attr-defined]
+            accepted = socket(self.family, self.type, self.proto, fd)
+            if _stdlib.getdefaulttimeout() is None and self.gettimeout():
+                accepted.setblocking(True)
+            return accepted, address
+        answer = lkl.accept()
+        if answer is None:
+            answer = until(lkl, _lkl.IN, self._timeout, lkl.accept)
+        if answer is None or self._kind is None:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sock, address = answer
+        accepted = socket.__new__(socket)
+        accepted._take(sock, self._kind)
+        accepted._low_water = self._low_water
+        if accepted._fell_back(sock):
+            accepted.close()
+            raise ConnectionAbortedError(errno.ECONNABORTED, _FELL_BACK)
+        return accepted, address
+
+    def shutdown(self, how: int, /) -> None:
+        """Like `socket.socket.shutdown`."""
+        lkl = self._lkl
+        return _base.shutdown(self, how) if lkl is None else lkl.shutdown(how)
+
+    # ---- files
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Like `socket.socket.sendfile`, except that a kernel socket always uses send()."""
+        if self._lkl is None:
+            return super().sendfile(file, offset, count)
+        return self._sendfile_use_send(file, offset, count)  # type: ignore[attr-defined,no-any-return]
+
+
+socket.__module__ = "lklsock.socket"
+
+_lock = allocate_lock()
+
+
+def _open(world: World, family: int, type: int, proto: int) -> tuple[_lkl.Socket, Kind]:
+    kernel = world.kernel
+    mode = world.mptcp_mode
+    plain_type = type & ~_TYPE_FLAGS
+    if (
+        plain_type == _SOCK_STREAM
+        and proto in (0, SOL_TCP)
+        and family in _IP_FAMILIES
+        and mode != "off"
+    ):
+        required = mode == "require"
+        try:
+            sock = kernel.socket(family, type, IPPROTO_MPTCP)
+            return sock, Kind(family, plain_type, SOL_TCP, True, required)
+        except OSError as error:
+            if required or error.errno not in (errno.ENOPROTOOPT, errno.EPROTONOSUPPORT):
+                raise
+    return kernel.socket(family, type, proto), Kind(family, plain_type, proto, False, False)

@@ -1,0 +1,352 @@
+"""Stacks: Linux network stacks inside this process, each a kernel of its own.
+
+```python
+import lklsock
+from lklsock import socket
+from lklsock.link import Tap
+
+stack = lklsock.default_stack()             # made and booted when first needed
+stack.add_link(Tap("tap0"), addresses=["10.0.0.2/24"], gateway="10.0.0.1")
+socket.create_connection(("10.0.0.1", 80))
+
+other = lklsock.Stack(hostname="other")     # a second one, side by side
+with other:                                 # new sockets in here are its
+    server = socket.create_server(("127.0.0.1", 0))
+client = other.socket()                     # the same for one socket
+```
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket as _stdlib
+import weakref
+from _thread import RLock, allocate_lock
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from . import _lkl, _socket
+from ._wait import process_ends
+from .errors import KernelBootError, KernelError
+
+if TYPE_CHECKING:
+    from ._interface import Interface
+    from ._netlink import Client, NetlinkThread
+    from .link import AnyLink
+
+__all__ = ["Stack", "current_stack", "default_stack", "set_default_stack"]
+
+MPTCP_MODES = ("prefer", "require", "off")
+
+
+class Stack:
+    """A network stack: a kernel, its interfaces, and the sockets made in it.
+
+    It boots when first needed, which takes some milliseconds. `with stack:` makes it the one that
+    new sockets of this thread or task live in; it goes on running after that, until `halt`, the
+    end of the process, or the end of its last reference and socket.
+
+    Args:
+        memory_bytes: What the kernel may use; taken as it is needed. At least 8 MiB.
+        hostname: The kernel's own.
+        mptcp_mode: What becomes of TCP sockets. "prefer": MPTCP, which falls back to TCP with a
+            peer that has none; "require": a connection that falls back is an error; "off": TCP.
+        command_line: More for the kernel's command line.
+        console_level: The kernel keeps messages more urgent than that, 0-8.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory_bytes: int = 128 << 20,
+        hostname: str | None = None,
+        mptcp_mode: str = "prefer",
+        command_line: str = "",
+        console_level: int = 5,
+    ) -> None:
+        self._memory_bytes = memory_bytes
+        self._hostname = hostname
+        self._command_line = command_line
+        self._console_level = console_level
+        self._lock = RLock()
+        self._kernel: _lkl.Kernel | None = None
+        self._netlink: NetlinkThread | None = None
+        self._interfaces: dict[str, Interface] = {}
+        self.mptcp_mode = mptcp_mode
+
+    def __repr__(self) -> str:
+        name = f" {self._hostname}" if self._hostname else ""
+        return f"<lklsock.Stack{name} {self.state}>"
+
+    def __enter__(self) -> Stack:
+        self.boot()
+        _selected.set((*_selected.get(), self))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _selected.set(_selected.get()[:-1])
+
+    @property
+    def mptcp_mode(self) -> str:
+        """One of "prefer", "require" and "off"; for sockets made from now on."""
+        return self._mptcp_mode
+
+    @mptcp_mode.setter
+    def mptcp_mode(self, mode: str) -> None:
+        if mode not in MPTCP_MODES:
+            raise ValueError(f"mptcp_mode must be one of {', '.join(MPTCP_MODES)}, not {mode!r}")
+        self._mptcp_mode = mode
+
+    # ---- life
+
+    @property
+    def kernel(self) -> _lkl.Kernel:
+        """The kernel, booted."""
+        kernel = self._kernel
+        return self.boot() if kernel is None else kernel
+
+    def boot(self) -> _lkl.Kernel:
+        """Boots the kernel, if it has not been booted yet.
+
+        Raises:
+            KernelBootError: It did not boot, or is not there.
+        """
+        if self._kernel is not None:
+            return self._kernel
+        with self._lock:
+            if self._kernel is None:
+                kernel = _lkl.Kernel(_library())
+                kernel.boot(
+                    self._memory_bytes, self._command_line, self._hostname, self._console_level
+                )
+                self._kernel = kernel
+                _running.add(self)
+            return self._kernel
+
+    def halt(self, timeout_s: float = 1.0) -> None:
+        """Closes all sockets and links, and frees the kernel, for good.
+
+        Args:
+            timeout_s: How long to wait for what has been sent to leave.
+        """
+        with self._lock:
+            _running.discard(self)
+            netlink, self._netlink = self._netlink, None
+        if netlink is not None:
+            netlink.close()
+        with self._lock:
+            if self._kernel is not None and self._kernel.state == "running":
+                self._kernel.halt(timeout_s)
+
+    @property
+    def state(self) -> str:
+        """One of "new", "running", "halted", "panicked", and "forked": left in the parent."""
+        return "new" if self._kernel is None else self._kernel.state
+
+    @property
+    def version(self) -> str:
+        """The kernel's release, such as "6.12.117"."""
+        return self.kernel.version
+
+    def console(self) -> str:
+        """What the kernel has printed. Works in every state."""
+        return "" if self._kernel is None else self._kernel.console()
+
+    def statistics(self) -> dict[str, int]:
+        """Counters of the kernel's host side, and its memory in pages."""
+        return self.kernel.statistics()
+
+    # ---- sockets
+
+    def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _socket.socket:
+        """Like `lklsock.socket.socket`, in this stack."""
+        with self:
+            return _socket.socket(family, type, proto)
+
+    # ---- links
+
+    def add_link(
+        self,
+        link: AnyLink,
+        *,
+        addresses: Sequence[str] = (),
+        gateway: str | Sequence[str] | None = None,
+        name: str | None = None,
+        mtu: int | None = None,
+    ) -> Interface:
+        """Opens a link, and makes an interface of it that is up.
+
+        What is given here goes before what the description says.
+
+        Args:
+            link: `lklsock.link.Tap`, `Wire`, or a wrapper around one.
+            addresses: With prefix lengths, "10.0.0.2/24" or "fd00::2/64".
+            gateway: The default route's next hop; one of each family at most.
+            name: The interface's.
+            mtu: Bytes.
+
+        Raises:
+            OSError: The link cannot be opened; or EEXIST: there is an interface of this name.
+        """
+        from ._interface import Interface
+        from .link import innermost, mtu_of, with_attributes
+
+        if isinstance(addresses, str):
+            raise ValueError(f"addresses must be a list, such as [{addresses!r}]")
+        attributes = with_attributes(
+            innermost(link), addresses=tuple(addresses), gateway=gateway, name=name, mtu=mtu
+        )
+        kernel = self.kernel
+        with self._lock:
+            ifname = attributes.name or self._free_name(attributes.kind)
+            mac = attributes.packed_mac(ifname)
+            handle = link.open(kernel)
+            try:
+                ifindex = handle.attach(ifname, mac, mtu_of(attributes))
+                interface = Interface(kernel, ifname, ifindex, handle)
+                interface.configure(attributes)
+            except BaseException:
+                handle.close()
+                raise
+            self._interfaces[ifname] = interface
+            return interface
+
+    def interface(self, name: str) -> Interface:
+        """The interface of this name: one that was added, or the kernel's own, such as "lo".
+
+        Raises:
+            OSError: ENODEV.
+        """
+        from ._interface import Interface, name_to_index
+
+        index = name_to_index(self.kernel, name)
+        known = self._interfaces.get(name)
+        if known is not None and known.ifindex == index:
+            return known
+        return Interface(self.kernel, name, index)
+
+    def _free_name(self, kind: str) -> str:
+        from ._interface import names
+
+        taken = set(names(self.kernel))
+        number = 0
+        while f"{kind}{number}" in taken:
+            number += 1
+        return f"{kind}{number}"
+
+    # ---- settings
+
+    def sysctl(self, name: str, value: object = None) -> str:
+        """Reads a setting of the kernel, or writes it: `sysctl("net.ipv4.tcp_congestion_control")`.
+
+        As sysctl(8), a name may have slashes for dots, and then dots in its parts.
+
+        Returns:
+            The value, after writing if one was given.
+
+        Raises:
+            OSError: ENOENT: there is no such setting; EINVAL: it takes no such value.
+        """
+        slash, dot = name.find("/"), name.find(".")
+        if slash < 0 or 0 <= dot < slash:
+            path = name.translate({ord("."): "/", ord("/"): "."})
+        else:
+            path = name
+        if not all(part not in ("", ".", "..") for part in path.split("/")):
+            raise ValueError(f"no name of a setting: {name!r}")
+        path = f"/proc/sys/{path}"
+        if value is not None:
+            self.kernel.write_file(path, str(value).encode())
+        return self.kernel.read_file(path).decode().strip()
+
+    def netlink(self) -> Client:
+        """A `pyroute2.IPRoute` of this stack, for addresses, routes, rules, qdiscs.
+
+        Every thread may use it, in an event loop, too: it runs on a thread of its own.
+        """
+        return self.netlink_client(_open_iproute)
+
+    def netlink_client(self, make: Callable[[Callable[..., Any]], Any]) -> Client:
+        """The client of pyroute2 that `make(self.socket)` gives, on the stack's netlink thread."""
+        from ._netlink import NetlinkThread
+
+        self.boot()
+        with self._lock:
+            if self._netlink is None:
+                self._netlink = NetlinkThread()
+            netlink = self._netlink
+        return netlink.client(make, self.socket)
+
+
+_selected: ContextVar[tuple[Stack, ...]] = ContextVar("lklsock stacks", default=())
+_running: weakref.WeakSet[Stack] = weakref.WeakSet()
+_default: Stack | None = None
+_default_lock = allocate_lock()
+
+
+def default_stack() -> Stack:
+    """The stack of every socket that is not made for another; made now if there is none yet."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Stack()
+        return _default
+
+
+def set_default_stack(stack: Stack) -> None:
+    """Makes `stack` the default one. Sockets that exist stay where they are."""
+    global _default
+    with _default_lock:
+        _default = stack
+
+
+def current_stack() -> Stack:
+    """The stack that a new socket would live in: that of the innermost `with`, or the default."""
+    selected = _selected.get()
+    return selected[-1] if selected else default_stack()
+
+
+def _open_iproute(open_socket: Callable[..., Any]) -> Any:
+    from pyroute2 import IPRoute
+    from pyroute2.netlink import NETLINK_ROUTE
+
+    return IPRoute(use_socket=open_socket(_stdlib.AF_NETLINK, _stdlib.SOCK_DGRAM, NETLINK_ROUTE))
+
+
+def _read_mptcp(sock: _socket.socket) -> Any:
+    from ._mptcp_info import info
+
+    return info(sock)
+
+
+def _library() -> str:
+    path = os.path.join(os.path.dirname(__file__), "_kernel", "liblkl.so")
+    if not os.path.exists(path):
+        raise KernelBootError(f"{path} is missing: build and install lklsock again (pip install .)")
+    return path
+
+
+def _halt_all() -> None:
+    process_ends()
+    for stack in list(_running):
+        # A dead kernel has nothing to say good-bye to.
+        with suppress(KernelError):
+            stack.halt()
+
+
+def _after_fork() -> None:
+    """In a forked child: the parent's kernels are out of reach, a stack without links is not."""
+    global _default, _default_lock
+    _default_lock = allocate_lock()
+    _running.clear()
+    if _default is not None and not _default._interfaces:
+        _default = None
+
+
+_socket.set_current_world(current_stack)
+_socket.set_mptcp_reader(_read_mptcp)
+atexit.register(_halt_all)
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,145 @@
+import errno
+import os
+import re
+from typing import Any
+
+import pytest
+
+from lklsock import link
+from lklsock.link import Direction, Impair, Link, Pcap, Tap, Wire, innermost, with_attributes
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Tap(), "Tap takes the name of a device, or the fd of an open one"),
+        (lambda: Tap(""), "name must be 1-15 bytes"),
+        (lambda: Tap("a-name-of-16-byte"), "name must be 1-15 bytes"),
+        (lambda: Tap("a/b"), "name must be 1-15 bytes without '/'"),
+        (lambda: Tap("tap0", fd=-1), "fd must not be negative"),
+        (lambda: Tap("tap0", mtu=60), "mtu must be 68-65535, not 60"),
+        (lambda: Tap("tap0", mac="02:00"), "mac must look like '02:00:00:00:00:01'"),
+        (lambda: Tap("tap0", mac="01:00:00:00:00:01"), "mac must be that of one interface"),
+        (lambda: Tap("tap0", mac="00:00:00:00:00:00"), "mac must be that of one interface"),
+        (lambda: Tap("tap0", addresses="10.0.0.2/24"), r"addresses must be a list, such as \['10"),
+        (lambda: Tap("tap0", addresses=["10.0.0.300/24"]), "addresses: .*10.0.0.300/24"),
+        (lambda: Tap("tap0", addresses=["10.0.0.2/33"]), "addresses: .*10.0.0.2/33"),
+        (lambda: Tap("tap0", gateway="here"), "gateway: 'here'"),
+        (lambda: Tap("tap0", gateway="10.0.0.1"), "gateway is an IPv4 address, and addresses has"),
+        (
+            lambda: Tap("tap0", addresses=["10.0.0.2/24"], gateway=["10.0.0.1", "10.0.0.3"]),
+            "gateway must name one IPv4 address at most",
+        ),
+        (lambda: Wire(), "Wire takes fd or path"),
+        (lambda: Wire(fd=3, path="/tmp/x"), "Wire takes fd or path"),
+        (lambda: Wire(fd=3, listen=True), "listen goes with path"),
+        (lambda: Impair(Tap("tap0"), delay_ms=-1), "delay_ms must not be negative"),
+        (lambda: Impair(Tap("tap0"), loss=1.5), "loss must be 0-1, not 1.5"),
+        (lambda: Impair(Tap("tap0"), delay_ms=float("nan")), "delay_ms must not be negative"),
+        (lambda: Impair(Tap("tap0"), seed=-1), "seed must be 0"),
+        (lambda: Direction(reorder=2), "reorder must be 0-1, not 2"),
+        (lambda: Direction(queue_bytes=2**32), "queue_bytes must be less than 4 GiB"),
+        (lambda: Pcap(Tap("tap0"), "x", snaplen=-1), "snaplen must not be negative"),
+    ],
+)
+def test_bad_description_is_refused_by_the_name_of_its_field(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_wrapper_takes_a_link_only() -> None:
+    with pytest.raises(TypeError, match="link must be a link or a wrapper around one, not str"):
+        Impair("tap0")  # type: ignore[arg-type]
+
+
+def test_description_is_a_value() -> None:
+    tap = Tap("tap0", addresses=["10.0.0.2/24", "fd00::2/64"], gateway=["10.0.0.1", "fd00::1"])
+    assert tap == Tap("tap0", addresses=("10.0.0.2/24", "fd00::2/64"), gateway=tap.gateway)
+    assert hash(tap) == hash(Tap(**vars(tap)))
+    assert [str(subnet) for subnet in tap.subnets()] == ["10.0.0.2/24", "fd00::2/64"]
+    assert [str(address) for address in tap.gateways()] == ["10.0.0.1", "fd00::1"]
+    with pytest.raises(AttributeError):
+        tap.mtu = 9000  # type: ignore[misc]
+
+
+def test_wrappers_lead_to_the_link_inside() -> None:
+    tap = Tap("tap0")
+    assert innermost(Pcap(Impair(Pcap(tap, "a")), "b")) is tap
+
+
+def test_given_attributes_replace_the_descriptions() -> None:
+    tap = Tap("tap0", mtu=1400, addresses=["10.0.0.2/24"])
+    changed = with_attributes(tap, addresses=("10.0.0.9/8",), gateway=None, name="wan", mtu=None)
+    assert changed == Tap("wan", mtu=1400, addresses=["10.0.0.9/8"])
+
+
+def test_directions_differ_where_told() -> None:
+    impair = Impair(Tap("tap0"), delay_ms=1.5, loss=0.5, tx=Direction(rate_bit_per_s=8000))
+    assert impair.directions() == (
+        (0, 0, 8000, 0, 0.0, 0.0),
+        (1_500_000, 0, 0, 0, 0.5, 0.0),
+    )
+
+
+def test_mac_is_local_stable_and_its_own() -> None:
+    mac = Tap("tap0").packed_mac("tap0")
+    assert mac == Tap("tap0", mtu=9000).packed_mac("tap0")
+    assert mac[0] & 3 == 2
+    others = {Tap("tap1").packed_mac("tap1"), Wire(path="/a").packed_mac("tap0")}
+    others |= {Wire(path="/a", listen=True).packed_mac("tap0")}
+    near, far = Wire.pair()
+    others |= {near.packed_mac("wire0"), far.packed_mac("wire0")}
+    for end in (near, far):
+        assert end.fd is not None
+        os.close(end.fd)
+    assert len({mac, *others}) == 6
+    assert Tap("tap0", mac="02:00:00:00:00:0a").packed_mac("tap0") == b"\2\0\0\0\0\n"
+
+
+class Refusing:
+    """A kernel that opens no TAP device."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def tap(self, *_: object) -> None:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+MAKE = "as root: ip tuntap add dev tap7 mode tap user $USER vnet_hdr && ip link set tap7 up"
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENODEV, f"TAP device tap7: No such device: {MAKE}"),
+        (errno.EPERM, f"TAP device tap7: Operation not permitted: {MAKE}"),
+        (errno.EINVAL, f"TAP device tap7: Invalid argument: {MAKE}"),
+        (errno.EBUSY, "TAP device tap7: Device or resource busy: in use by another program"),
+        (errno.ENOENT, "there is no /dev/net/tun; as root: modprobe tun"),
+    ],
+)
+def test_tap_that_cannot_be_opened_is_told_with_its_remedy(number: int, message: str) -> None:
+    kernel: Any = Refusing(number)
+    with pytest.raises(OSError, match=re.escape(message)) as refused:
+        Tap("tap7").open(kernel)
+    assert refused.value.errno == number
+
+
+def test_closed_tun_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link.os, "access", lambda *_: False)
+    kernel: Any = Refusing(errno.EACCES)
+    with pytest.raises(PermissionError, match="as root: chmod 0666 /dev/net/tun"):
+        Tap("tap7").open(kernel)
+
+
+def test_bad_tap_descriptor_is_told() -> None:
+    kernel: Any = Refusing(errno.EINVAL)
+    with pytest.raises(OSError, match="descriptor 5: Invalid argument: it takes IFF_TAP"):
+        Tap(fd=5).open(kernel)
+
+
+def test_link_of_no_kind_cannot_be_opened() -> None:
+    kernel: Any = None
+    with pytest.raises(NotImplementedError):
+        Link(name="x").open(kernel)
