@@ -84,6 +84,12 @@ SECTIONS
 		*(.data..percpu..shared_aligned)
 		__per_cpu_end = .;
 		. = ALIGN(8);
+		/* Of the lockdep build, which brings event tracing along. */
+		TRACE_PRINTKS()
+		TRACEPOINT_STR()
+		FTRACE_EVENTS()
+		TRACE_SYSCALLS()
+		. = ALIGN(8);
 		__start_once = .;
 		*(.data.once)
 		__end_once = .;
