@@ -13,8 +13,11 @@ PATH_COUNT = 2
 PATH_RATE_BIT_PER_S = 100_000_000
 PATH_DELAY_MS = 5
 """Each way."""
-QUEUE_MS = 50
-"""What a gateway holds before it drops."""
+QUEUE_MS = 20
+"""What a gateway holds before it drops: twice what is on its way, so that cubic fills the path.
+
+A retransmission timeout, and with it a stall, grows with a queue that is full.
+"""
 
 
 class Network:
