@@ -25,9 +25,9 @@ void console_write(const char *text, unsigned len)
 		len = RING;
 	}
 	__atomic_store_n(&claimed, at + len, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	/* Who sees a byte of it sees the claim. */
 	for (unsigned i = 0; i < len; i++)
-		__atomic_store_n(&ring[(at + i) % RING], text[i], __ATOMIC_RELAXED);
+		__atomic_store_n(&ring[(at + i) % RING], text[i], __ATOMIC_RELEASE);
 	__atomic_store_n(&written, at + len, __ATOMIC_RELEASE);
 }
 
@@ -47,8 +47,7 @@ size_t console_tail(char *buf, size_t size)
 		return 0;
 	start = oldest_before(end, size - 1 < RING ? size - 1 : RING);
 	for (uint64_t at = start; at < end; at++)
-		buf[len++] = __atomic_load_n(&ring[at % RING], __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		buf[len++] = __atomic_load_n(&ring[at % RING], __ATOMIC_ACQUIRE);
 	valid = oldest_before(__atomic_load_n(&claimed, __ATOMIC_RELAXED), RING);
 	if (valid < start)
 		valid = start;

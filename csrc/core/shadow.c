@@ -46,7 +46,7 @@ struct shadow {
 /* What a poller shall see. */
 static unsigned wanted(const struct lklsock_socket *sock)
 {
-	unsigned mask = __atomic_load_n(&sock->watch_state.mask, __ATOMIC_ACQUIRE);
+	unsigned mask = __atomic_load_n(&sock->watch_state.mask, __ATOMIC_SEQ_CST);
 	unsigned want = mask & (EPOLLIN | EPOLLOUT);
 
 	if (mask & EPOLLERR)
@@ -251,9 +251,8 @@ static long shadow_start(struct lklsock_socket *sock)
 	shadow->watched = true;
 	socket_get(sock);
 	shadow->is_user = true;
-	__atomic_store_n(&sock->shadow, shadow, __ATOMIC_RELEASE);
 	/* Who changes the mask from now on sees the shadow, or we see the change. */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	(void)__atomic_exchange_n(&sock->shadow, shadow, __ATOMIC_SEQ_CST);
 	look(shadow, true, 0);
 	host_io_arm(&shadow->source, EPOLLHUP);
 	return 0;

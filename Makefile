@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# All the set-up and everything that is done with a checkout, on a fresh Debian 12 or the like.
+#
+#   make demo        an MPTCP transfer over two paths, one of which is cut in the middle
+#   make test        build, then the tests in C and in Python
+#   make test-full   the same, and sanitizers, lockdep, KUnit, and what takes long
+#   make bench       the benchmarks, beside the host's kernel
+#   make check       style and types
+#   make build       the kernel and the extension, in place
+#   make clean       remove what was built here; the cache of kernels stays
+#
+# LKLSOCK_PYTHON=/path/to/python3 chooses the Python of the virtual environment.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMPS := .make
+KERNEL_BUILD := $(PYTHON) third_party/lkl/kernel_build.py
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Beside these, kernel_build.py names what it misses.
+PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc
+TEST_PROGRAMS := ip:iproute2 tcpdump:tcpdump
+FULL_PROGRAMS := clang:clang
+PYTHONS := $(or $(LKLSOCK_PYTHON),python3 python3.13 python3.12 python3.11 python3.10)
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.PHONY: machine venv kernel build demo test test-full bench check clean
+
+define PYTHON_CHECK
+import ensurepip, lzma, os, sys, sysconfig, venv
+assert sys.version_info >= (3, 10)
+assert os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h"))
+endef
+export PYTHON_CHECK
+
+# Names the Debian packages that are missing, installs them if root, and finds a Python.
+define MACHINE_CHECK
+PATH="$$PATH:/usr/sbin:/sbin"
+suits() {
+	"$$1" -c "$$PYTHON_CHECK" 2>/dev/null
+}
+find_python() {
+	for python in $(PYTHON) $(PYTHONS); do
+		if suits "$$python"; then return 0; fi
+	done
+	return 1
+}
+lacking() {
+	for pair in "$$@"; do
+		command -v "$${pair%%:*}" >/dev/null || printf ' %s' "$${pair##*:}"
+	done
+}
+needed=$$(lacking $(PROGRAMS))
+find_python || [ -n '$(LKLSOCK_PYTHON)' ] || needed="$$needed python3 python3-venv python3-dev"
+wanted="$$needed$$(lacking $(TEST_PROGRAMS) $(EXTRA_PROGRAMS))"
+if [ -n "$$wanted" ]; then
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+		echo "installing:$$wanted"
+		export DEBIAN_FRONTEND=noninteractive
+		apt-get -qq update
+		apt-get -qq install --no-install-recommends --yes $$wanted >/dev/null
+	elif [ -n "$$needed" ]; then
+		echo "missing packages; install them with: apt-get install$$wanted" >&2
+		exit 1
+	else
+		echo "some tests will be skipped without: apt-get install$$wanted" >&2
+	fi
+fi
+if ! find_python; then
+	echo "no Python >= 3.10 with venv, lzma and Python.h among: $(PYTHONS)" >&2
+	echo "install python3 python3-venv python3-dev, or set LKLSOCK_PYTHON" >&2
+	exit 1
+fi
+mkdir -p $(STAMPS)
+echo "$$python" > $(STAMPS)/python
+endef
+export MACHINE_CHECK
+
+machine:
+	@sh -euc "$$MACHINE_CHECK"
+
+$(PYTHON): | machine
+	"$$(cat $(STAMPS)/python)" -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+
+venv: $(PYTHON)
+
+# Takes 0.2 s if nothing changed, and sees every change of the port and the host half.
+kernel: $(PYTHON)
+	@$(KERNEL_BUILD)
+
+$(STAMPS)/package: pyproject.toml setup.py \
+		$(wildcard csrc/bind/* csrc/loader/* csrc/include/*) $(PYTHON) | kernel
+	@echo "installing lklsock into $(VENV)"
+	@$(PYTHON) -m pip install --quiet --editable '.[demo]' --group test
+	@touch $@
+
+$(STAMPS)/lint: pyproject.toml $(PYTHON)
+	@$(PYTHON) -m pip install --quiet --group lint 'pyroute2>=0.9'
+	@touch $@
+
+build: kernel $(STAMPS)/package
+
+demo: build
+	@$(PYTHON) -m lklsock demo
+
+test: build
+	@$(PYTHON) -m pytest
+
+test-full: EXTRA_PROGRAMS := $(FULL_PROGRAMS)
+test-full: build
+	@$(KERNEL_BUILD) --flavour debug --output build/kernel/debug --all-files
+	@$(KERNEL_BUILD) --sanitize address --output build/kernel/address --all-files
+	@$(KERNEL_BUILD) --sanitize thread --output build/kernel/thread --all-files
+	@$(MAKE) --no-print-directory -C tests/csrc check-full
+	@$(PYTHON) -m pytest -m 'full or not full'
+
+bench: build
+	@$(PYTHON) benchmarks/run.py
+
+check: $(STAMPS)/lint
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) $(STAMPS) build dist src/*.egg-info src/lklsock/_kernel src/lklsock/*.so

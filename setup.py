@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Builds the two binaries of the package: liblkl.so, and the extension that opens it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
+from setuptools import Command, setup
+from setuptools.command.build import build
+from setuptools.command.build_ext import build_ext
+
+HERE = Path(__file__).resolve().parent
+KERNEL_SOURCES = HERE / "third_party" / "lkl"
+
+# A build backend (PEP 517) does not put the project's directory on the path.
+sys.path.insert(0, str(KERNEL_SOURCES))
+
+import kernel_build  # noqa: E402
+from kernel_cache import files_below  # noqa: E402
+from kernel_tools import BuildError  # noqa: E402
+
+KERNEL_DIRECTORY = "lklsock/_kernel"
+C_FLAGS = ["-O2", "-g0", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra"]
+CXX_FLAGS = ["-O2", "-g0", "-std=c++17", "-fvisibility=hidden", "-Wall", "-Wextra"]
+EXPORTS = "{ global: PyInit__lkl; local: *; };\n"
+
+
+class BuildKernel(Command):
+    """Puts liblkl.so and build-info.json beside the package; kernel_build.py does the work."""
+
+    description = "build liblkl.so, Linux as a library"
+    user_options: ClassVar[list[tuple[str, str, str]]] = []
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        """Sets what `build` knows better."""
+        self.build_lib: str | None = None
+
+    def finalize_options(self) -> None:
+        """Asks `build` where the package is put together."""
+        self.set_undefined_options("build", ("build_lib", "build_lib"))
+
+    def _package_root(self) -> Path:
+        assert self.build_lib is not None
+        return Path(self.build_lib)
+
+    def run(self) -> None:
+        """Builds, or takes what the cache has."""
+        root = HERE / "src" if self.editable_mode else self._package_root()
+        request = kernel_build.Request(kernel_build.default_arch(os.environ))
+        try:
+            kernel_build.build(request, root / KERNEL_DIRECTORY)
+        except BuildError as error:
+            raise SystemExit(f"lklsock: error: {error}") from error
+
+    def get_source_files(self) -> list[str]:
+        """What a source distribution needs for this step, and for the extension's headers."""
+        suffixes = (".py", ".c", ".h", ".S", ".cpp", ".config", ".patch", ".md")
+        return sorted(
+            file.relative_to(HERE).as_posix()
+            for directory in (KERNEL_SOURCES, HERE / "csrc")
+            for file in files_below(directory)
+            if file.suffix in suffixes or file.name.startswith(("Kconfig", "Kbuild", "Makefile"))
+        )
+
+    def get_outputs(self) -> list[str]:
+        """The files that `run` puts into the wheel."""
+        root = self._package_root() / KERNEL_DIRECTORY
+        return [str(root / name) for name in kernel_build.PACKAGE_FILES]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """For an editable installation: which file of the checkout stands for which output."""
+        if not self.editable_mode:
+            return {}
+        return {
+            output: f"src/{KERNEL_DIRECTORY}/{Path(output).name}" for output in self.get_outputs()
+        }
+
+
+class Build(build):
+    """`build` with the kernel first."""
+
+    sub_commands: ClassVar[list[tuple[str, Any]]] = [
+        ("build_kernel", None),
+        *build.sub_commands,
+    ]
+
+
+class BuildExtension(build_ext):
+    """`build_ext` that compiles C as C, C++ as C++, and exports the module's entry alone."""
+
+    def build_extensions(self) -> None:
+        """Compiles and links the extension."""
+        compile_file = self.compiler._compile
+
+        def compile_in_its_language(
+            obj: str, src: str, ext: str, cc_args: Any, extra_postargs: Any, pp_opts: Any
+        ) -> None:
+            flags = C_FLAGS if ext == ".c" else CXX_FLAGS
+            compile_file(obj, src, ext, cc_args, flags, pp_opts)
+
+        self.compiler._compile = compile_in_its_language
+        exports = Path(self.build_temp) / "exports.map"
+        exports.parent.mkdir(parents=True, exist_ok=True)
+        exports.write_text(EXPORTS)
+        for extension in self.extensions:
+            extension.extra_link_args.append(f"-Wl,--version-script={exports}")
+        super().build_extensions()
+
+
+def sources_of(*patterns: str) -> list[str]:
+    """The checkout's files that match, relative to it."""
+    return sorted(
+        file.relative_to(HERE).as_posix() for pattern in patterns for file in HERE.glob(pattern)
+    )
+
+
+# Compiles as many files at once as the kernel's build does.
+ParallelCompile("LKLSOCK_JOBS").install()
+
+setup(
+    cmdclass={"build": Build, "build_ext": BuildExtension, "build_kernel": BuildKernel},
+    ext_modules=[
+        Pybind11Extension(
+            "lklsock._lkl",
+            sources_of("csrc/bind/*.cpp", "csrc/loader/*.c"),
+            include_dirs=["csrc/include", "csrc"],
+            depends=sources_of("csrc/**/*.h"),
+            libraries=["dl"],
+            extra_link_args=["-pthread", "-Wl,-z,relro,-z,now,-s"],
+        )
+    ],
+)
