@@ -37,9 +37,11 @@ Errors of the network are `OSError`, as ever; those of a kernel are `lklsock.Ker
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # typing itself takes a while to import
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from . import errors, link, mptcp, socket, stack
     from .errors import (
         KernelBootError,

@@ -8,14 +8,16 @@ from __future__ import annotations
 import errno
 import os
 import socket as _stdlib
-from typing import TYPE_CHECKING, overload
 
 from ._lkl import Socket
 from ._options import is_refused_hint
 from ._shadow import Kind, Shadow
 from ._wait import kernel_timeouts_used
 
+TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
+    from typing import overload
+
     from _typeshed import ReadableBuffer
 
 _base = _stdlib.socket

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import socket as _stdlib
-from typing import Any
+
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def resolve(family: int, address: Any) -> Any:

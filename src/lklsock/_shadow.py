@@ -13,22 +13,31 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from typing import NamedTuple
 
 from . import _lkl
 
 
-class Kind(NamedTuple):
-    """What a socket was made as."""
+class Kind:
+    """What a socket was made as.
 
-    family: int
-    type: int
-    proto: int
-    """As the program sees it: that of an upgraded socket is IPPROTO_TCP."""
-    upgraded: bool
-    """It is an MPTCP socket where the program asked for TCP."""
-    required: bool
-    """A connection that falls back to TCP is an error."""
+    Attributes:
+        family: AF_*.
+        type: SOCK_*, without flags.
+        proto: As the program sees it: that of an upgraded socket is IPPROTO_TCP.
+        upgraded: It is an MPTCP socket where the program asked for TCP.
+        required: A connection that falls back to TCP is an error.
+    """
+
+    __slots__ = ("family", "proto", "required", "type", "upgraded")
+
+    def __init__(
+        self, family: int, type: int, proto: int, upgraded: bool = False, required: bool = False
+    ) -> None:
+        self.family = family
+        self.type = type
+        self.proto = proto
+        self.upgraded = upgraded
+        self.required = required
 
 
 class Shadow:

@@ -13,7 +13,6 @@ import socket as _stdlib
 import warnings
 from _thread import allocate_lock
 from collections.abc import Callable
-from typing import Any, Protocol
 
 from . import _lkl
 from ._attributes import SOL_TCP
@@ -21,6 +20,22 @@ from ._resolver import resolve
 from ._shadow import Kind, cast, find
 from ._transfer import Transfer
 from ._wait import Limit, until
+
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class World(Protocol):
+        """What a socket asks of the stack that it is made in."""
+
+        @property
+        def kernel(self) -> _lkl.Kernel:
+            """The kernel, booted."""
+
+        @property
+        def mptcp_mode(self) -> str:
+            """One of "prefer", "require" and "off"."""
+
 
 _base = _stdlib.socket
 _gaierror = _stdlib.gaierror
@@ -38,18 +53,6 @@ _SOCK_STREAM = int(_stdlib.SOCK_STREAM)
 _SOCK_NONBLOCK = int(_stdlib.SOCK_NONBLOCK)
 _TYPE_FLAGS = int(_stdlib.SOCK_NONBLOCK | _stdlib.SOCK_CLOEXEC)
 _FELL_BACK = "the connection fell back to TCP, and MPTCP is required"
-
-
-class World(Protocol):
-    """What a socket asks of the stack that it is made in."""
-
-    @property
-    def kernel(self) -> _lkl.Kernel:
-        """The kernel, booted."""
-
-    @property
-    def mptcp_mode(self) -> str:
-        """One of "prefer", "require" and "off"."""
 
 
 _current_world: Callable[[], World]
@@ -326,8 +329,8 @@ def _open(world: World, family: int, type: int, proto: int) -> tuple[_lkl.Socket
         required = mode == "require"
         try:
             sock = kernel.socket(family, type, IPPROTO_MPTCP)
-            return sock, Kind(family, plain_type, SOL_TCP, True, required)
+            return sock, Kind(family, plain_type, SOL_TCP, upgraded=True, required=required)
         except OSError as error:
             if required or error.errno not in (errno.ENOPROTOOPT, errno.EPROTONOSUPPORT):
                 raise
-    return kernel.socket(family, type, proto), Kind(family, plain_type, proto, False, False)
+    return kernel.socket(family, type, proto), Kind(family, plain_type, proto)

@@ -13,12 +13,15 @@ import time
 from _thread import allocate_lock
 from collections.abc import Callable
 from socket import SO_RCVTIMEO, SO_SNDTIMEO, SOL_SOCKET
-from typing import TypeVar
 
 from . import _lkl
 from .errors import KernelNotRunningError
 
-T = TypeVar("T")
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 _END = _lkl.RDHUP | _lkl.HUP
 

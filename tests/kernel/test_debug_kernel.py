@@ -1,12 +1,12 @@
-"""The debug build: the kernel's own tests, and lockdep's opinion of a busy day. `make test-full`."""
+"""The debug build (`make test-full`): the kernel's own tests, and lockdep's opinion of a busy day."""
 
 import re
 from pathlib import Path
 
-import lklsock.stack
 import pytest
 from own_process import in_own_process
 
+import lklsock.stack
 from lklsock import Stack, socket
 from lklsock.link import Wire
 

@@ -3,8 +3,8 @@
     (gdb) source third_party/lkl/lkl_gdb.py
     (gdb) lkl-tasks
 
-A host thread's backtrace ends where it entered the kernel, and a task that sleeps is on no thread's stack; this
-walks the stacks of all tasks by their frame pointers.
+A host thread's backtrace ends where it entered the kernel, and a task that sleeps is on no
+thread's stack; this walks the stacks of all tasks by their frame pointers.
 """
 
 import gdb
@@ -15,13 +15,14 @@ SAVED_PC, SAVED_FRAME = 0, 1
 
 
 def task_type():
+    """The type of a task."""
     return gdb.lookup_type("struct task_struct")
 
 
 def container(node, member):
     """The task whose list node `member` this is."""
     offset = next(f.bitpos // 8 for f in task_type().fields() if f.name == member)
-    return (int(node) - offset, gdb.Value(int(node) - offset).cast(task_type().pointer()))
+    return gdb.Value(int(node) - offset).cast(task_type().pointer())
 
 
 def tasks():
@@ -30,15 +31,16 @@ def tasks():
     yield init
     node = init["tasks"]["next"]
     while int(node) != int(init["tasks"].address):
-        _, leader = container(node, "tasks")
+        leader = container(node, "tasks")
         thread = leader["signal"]["thread_head"]["next"]
         while int(thread) != int(leader["signal"]["thread_head"].address):
-            yield container(thread, "thread_node")[1]
+            yield container(thread, "thread_node")
             thread = thread.dereference()["next"]
         node = node.dereference()["next"]
 
 
 def word(address):
+    """The word in the process's memory there."""
     return int(gdb.Value(address).cast(gdb.lookup_type("unsigned long").pointer()).dereference())
 
 
