@@ -1,11 +1,16 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from host_network import make_namespace, remove_namespace
 from own_process import run
+
+# A run started in the background of a shell ignores Ctrl-C, and so would every process that a
+# test sends one; a handler becomes the default in them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

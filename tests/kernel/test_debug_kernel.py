@@ -1,4 +1,4 @@
-"""The debug build (`make test-full`): the kernel's own tests, and lockdep's opinion of a busy day."""
+"""The debug build of `make test-full`: the kernel's own tests, and lockdep over a busy day."""
 
 import re
 from pathlib import Path
