@@ -16,10 +16,11 @@
 #include "syscall.h"
 
 /*
- * close() waits this long for other threads to leave, so that what it frees (a port) is free when it
- * returns. They are on their way: nobody blocks inside the kernel, and sleepers have been woken.
+ * close() waits for other threads to leave, so that what it frees (a port) is free when it returns. They
+ * are on their way: nobody blocks inside the kernel, and sleepers have been woken. Only a signal handler that closes
+ * what its own thread sleeps on waits in vain, for so long.
  */
-#define LEAVE_NS 20000000u
+#define LEAVE_NS 1000000000u
 
 long socket_refusal(void)
 {
