@@ -116,10 +116,13 @@ class Attributes(_base):
 
     # ---- options
 
-    @overload
-    def getsockopt(self, level: int, optname: int, /) -> int: ...
-    @overload
-    def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def getsockopt(self, level: int, optname: int, /) -> int: ...
+        @overload
+        def getsockopt(self, level: int, optname: int, buflen: int, /) -> bytes: ...
+
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> int | bytes:
         """Like `socket.socket.getsockopt`.
 
@@ -142,10 +145,13 @@ class Attributes(_base):
                 return errno.EPROTO if self._is_connected(lkl) and self._fell_back(lkl) else 0
         return value
 
-    @overload
-    def setsockopt(self, level: int, optname: int, value: int | ReadableBuffer, /) -> None: ...
-    @overload
-    def setsockopt(self, level: int, optname: int, value: None, optlen: int, /) -> None: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def setsockopt(self, level: int, optname: int, value: int | ReadableBuffer, /) -> None: ...
+        @overload
+        def setsockopt(self, level: int, optname: int, value: None, optlen: int, /) -> None: ...
+
     def setsockopt(
         self, level: int, optname: int, value: int | ReadableBuffer | None, *optlen: int
     ) -> None:

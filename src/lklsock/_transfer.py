@@ -12,14 +12,16 @@ import os
 import socket as _stdlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, overload
 
 from . import _lkl
 from ._attributes import Attributes
 from ._resolver import resolve
 from ._wait import Limit, until, would_block
 
+TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
+    from typing import Any, overload
+
     from _typeshed import ReadableBuffer, WriteableBuffer
 
     _Ancillary = tuple[int, int, bytes]
@@ -79,10 +81,13 @@ class Transfer(Attributes):
                 rest = rest[sent:]
         return None
 
-    @overload
-    def sendto(self, data: ReadableBuffer, address: Any, /) -> int: ...
-    @overload
-    def sendto(self, data: ReadableBuffer, flags: int, address: Any, /) -> int: ...
+    if TYPE_CHECKING:
+
+        @overload
+        def sendto(self, data: ReadableBuffer, address: Any, /) -> int: ...
+        @overload
+        def sendto(self, data: ReadableBuffer, flags: int, address: Any, /) -> int: ...
+
     def sendto(self, data: ReadableBuffer, *args: Any) -> int:
         """Like `socket.socket.sendto`."""
         lkl = self._lkl

@@ -11,7 +11,6 @@ from __future__ import annotations
 import socket as _stdlib
 import types as _types
 from socket import *
-from typing import TypeVar as _TypeVar
 
 from . import _socket as _implementation
 from . import stack as _stack
@@ -66,7 +65,12 @@ TCP_IS_MPTCP = 43
 
 socket = _implementation.socket  # type: ignore[misc]
 
-_Function = _TypeVar("_Function")
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from typing import TypeVar as _TypeVar
+
+    _Function = _TypeVar("_Function")
+del TYPE_CHECKING
 
 
 def _here(function: _Function) -> _Function:

@@ -26,13 +26,15 @@ from _thread import RLock, allocate_lock
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
 
 from . import _lkl, _socket
 from ._wait import process_ends
 from .errors import KernelBootError, KernelError
 
+TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._interface import Interface
     from ._netlink import Client, NetlinkThread
     from .link import AnyLink

@@ -1,9 +1,6 @@
 """MPTCP between two stacks, over wires: no privilege needed."""
 
-import contextlib
 import errno
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from own_process import in_own_process
@@ -14,25 +11,13 @@ from worlds import (
     await_true,
     connected,
     exchange,
+    joined,
     wired_stacks,
 )
 
 from lklsock import mptcp, socket
 
 MEGABIT = 1_000_000
-
-
-@contextlib.contextmanager
-def joined(host: str = "10.0.0.2", **impairment: Any) -> Iterator[tuple[Any, ...]]:
-    """Two stacks, and a connection between them with a subflow on each of two paths."""
-    left, right = wired_stacks(2, **impairment)
-    allow_subflows(left, right)
-    # Announced by the right side: so that its answers take the same path.
-    mptcp.endpoint_add("fd01::2" if ":" in host else "10.1.0.2", flags=["signal"], stack=right)
-    with connected(left, right, host) as (client, server):
-        for sock in (client, server):
-            await_true(lambda sock=sock: sock.mptcp.subflows == 1, client, server)
-        yield left, right, client, server
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,19 @@ def pause(seconds: float = 0.005) -> None:
     threading.Event().wait(seconds)
 
 
+@contextlib.contextmanager
+def joined(host: str = "10.0.0.2", **impairment: Any) -> Iterator[tuple[Any, ...]]:
+    """Two stacks, and a connection between them with a subflow on each of two paths."""
+    left, right = wired_stacks(2, **impairment)
+    allow_subflows(left, right)
+    # Announced by the right side: so that its answers take the same path.
+    mptcp.endpoint_add("fd01::2" if ":" in host else "10.1.0.2", flags=["signal"], stack=right)
+    with connected(left, right, host) as (client, server):
+        for sock in (client, server):
+            await_true(lambda sock=sock: sock.mptcp.subflows == 1, client, server)
+        yield left, right, client, server
+
+
 class Transfer:
     """Random bytes from one socket to another, in two threads, hashed at both ends."""
 
