@@ -6,17 +6,11 @@
 #include <linux/oom.h>
 #include <linux/panic_notifier.h>
 #include <linux/reboot.h>
-#include <linux/start_kernel.h>
 #include <linux/string.h>
 #include <asm/setup.h>
 
 #include "cpu.h"
 #include "lkl.h"
-
-static void boot_first(void *unused)
-{
-	start_kernel();
-}
 
 long lkl_boot(const struct lkl_host_ops *ops, void *mem, unsigned long size,
 	      const char *command_line)
@@ -29,7 +23,7 @@ long lkl_boot(const struct lkl_host_ops *ops, void *mem, unsigned long size,
 	strscpy(boot_command_line, command_line, COMMAND_LINE_SIZE);
 	if (!lkl_cpu_lock(ops->thread_id()))
 		return LKL_DEAD;
-	lkl_context_start_boot(boot_first);
+	lkl_context_start_boot();
 	return lkl_worker_boot(&request);
 }
 

@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
+#include <linux/start_kernel.h>
 #include <asm/switch_to.h>
 
 #include "context.h"
@@ -68,10 +69,16 @@ struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *ne
 	return stack_switch(&prev->thread.sp, next->thread.sp, prev, next);
 }
 
-static void context_first(void *prev)
+/* A switch that began elsewhere ends on the first frame of the new stack. */
+static void switch_arrived(void)
 {
 	if (unlikely(lkl_ops->stack_switch_end))
 		lkl_ops->stack_switch_end();
+}
+
+static void context_first(void *prev)
+{
+	switch_arrived();
 	schedule_tail(prev);
 	current->thread.fn(current->thread.arg);
 	/* Only what would go to user mode comes back: kernel_init() and our workers. */
@@ -89,8 +96,14 @@ int copy_thread(struct task_struct *task, const struct kernel_clone_args *args)
 	return 0;
 }
 
-/* The first coroutine, of the task that becomes idle. */
-void lkl_context_start_boot(void (*fn)(void *value))
+static void boot_first(void *unused)
 {
-	init_task.thread.sp = lkl_context_init((void *)init_stack + THREAD_SIZE, fn);
+	switch_arrived();
+	start_kernel();
+}
+
+/* The first coroutine, of the task that becomes idle. */
+void lkl_context_start_boot(void)
+{
+	init_task.thread.sp = lkl_context_init((void *)init_stack + THREAD_SIZE, boot_first);
 }

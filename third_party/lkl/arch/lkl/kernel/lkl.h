@@ -17,7 +17,7 @@ extern struct lkl_statistics lkl_stats;
 bool lkl_context_enter(void);
 void lkl_context_leave(void);
 void lkl_context_abandon(void);
-void lkl_context_start_boot(void (*fn)(void *value));
+void lkl_context_start_boot(void);
 
 /* cpu.c, cpu.h: who owns the CPU. */
 void lkl_cpu_die(void);
