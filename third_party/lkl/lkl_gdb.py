@@ -1,4 +1,4 @@
-"""For gdb: where the kernel's coroutines are. Takes the debug build (`--flavour debug`).
+"""For gdb: where the kernel's coroutines are. Takes the debug build's liblkl.so.debug.
 
     (gdb) source third_party/lkl/lkl_gdb.py
     (gdb) lkl-tasks
