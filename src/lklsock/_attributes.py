@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import socket as _stdlib
+from operator import index
 
 from ._lkl import Socket
 from ._options import is_refused_hint
@@ -211,7 +212,7 @@ class Attributes(_base):
 
 def _seconds(value: float) -> float:
     """The timeout as the standard library takes it."""
-    seconds = float(value)
+    seconds = float(value if isinstance(value, float) else index(value))
     if seconds != seconds:
         raise ValueError("Invalid value NaN (not a number)")
     if abs(seconds) > 2**63 / 1e9:

@@ -99,9 +99,9 @@ def cast(sock: _lkl.Socket, kind: Kind) -> tuple[Shadow, int]:
     fd = sock.shadow()
     shadow = Shadow(sock, kind, fd)
     with _lock:
-        # What was detached is the program's to close; the kernel's side then closes its socket.
+        # What was detached is the program's to close.
         for inode, other in list(_registry.items()):
-            if not other._users and other.sock.lkl_fd < 0:
+            if not other._users and not _is_ours(other._home, inode):
                 del _registry[inode]
         _registry[shadow._inode] = shadow
     return shadow, fd

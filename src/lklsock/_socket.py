@@ -177,11 +177,13 @@ class socket(Transfer):
         return fd
 
     def _real_close(self) -> None:
-        lkl, self._lkl = self._lkl, None
+        # Of two threads that close, one does it.
+        with _lock:
+            lkl, self._lkl = self._lkl, None
+            cast_shadow, self._shadow = self._shadow, None
         if lkl is None:
             super()._real_close()  # type: ignore[misc]
             return
-        cast_shadow, self._shadow = self._shadow, None
         if cast_shadow is None:
             lkl.close()
             return

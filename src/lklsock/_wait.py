@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _END = _lkl.RDHUP | _lkl.HUP
 
+_REST_S = 0.0005
+_REST_MAX_S = 0.02
+
 # The interpreter is on its way out, and has halted the kernels.
 _ending = False
 
@@ -57,13 +60,14 @@ class Limit:
     SO_SNDTIMEO, as in socket(7): the call then ends as if it did not block.
     """
 
-    __slots__ = ("_deadline_ns", "_events", "_never", "_sock", "_timed_out")
+    __slots__ = ("_deadline_ns", "_events", "_in_vain", "_never", "_sock", "_timed_out")
 
     def __init__(self, sock: _lkl.Socket, events: int, timeout_s: float | None) -> None:
         self._sock = sock
         self._events = events
         self._never = timeout_s == 0
         self._timed_out = timeout_s is not None
+        self._in_vain = 0
         self._deadline_ns: int | None = None
         if timeout_s:
             self._deadline_ns = _after(round(timeout_s * 1e9))
@@ -93,10 +97,22 @@ class Limit:
                 _wait_for_ever()
             raise
         if mask:
+            if mask == _lkl.ERR:
+                self._rest()
             return mask
         if self._timed_out:
             raise TimeoutError("timed out")
         raise would_block(late)
+
+    def _rest(self) -> None:
+        """Pauses if it was woken like that before, and the call had still nothing to do.
+
+        Then it is the error queue that is not empty. Only the program can empty it, and until then
+        the socket is ready in a way that does not help.
+        """
+        self._in_vain += 1
+        if self._in_vain > 1:
+            time.sleep(min(_REST_S * self._in_vain, _REST_MAX_S))
 
 
 def until(

@@ -222,6 +222,28 @@ def test_lingering_close_waits_for_the_acknowledgement() -> None:
 
 
 @in_own_process
+def test_error_queue_does_not_disturb_a_blocking_recv() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        closed = probe.getsockname()
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+        sock.sendto(b"refused", closed)
+        with pytest.raises(ConnectionRefusedError):
+            sock.recv(100)
+        receiving = Thread(sock.recv, 100)
+        sock.sendto(b"x", sock.getsockname())
+        assert receiving.result() == b"x"
+        # It is still there, to be asked for.
+        data, ancdata, flags, _ = sock.recvmsg(100, 100, socket.MSG_ERRQUEUE)
+        assert (data, flags & socket.MSG_ERRQUEUE) == (b"refused", socket.MSG_ERRQUEUE)
+        assert ancdata[0][:2] == (socket.IPPROTO_IP, 11)
+        with pytest.raises(BlockingIOError):
+            sock.recvmsg(100, 100, socket.MSG_ERRQUEUE)
+
+
+@in_own_process
 def test_close_wakes_those_who_wait() -> None:
     client, server = tcp_pair()
     listener = socket.create_server(("127.0.0.1", 0))

@@ -237,6 +237,8 @@ def test_bad_arguments_raise_what_the_stdlib_raises() -> None:
             sock.settimeout(-1)
         with pytest.raises(ValueError, match="NaN"):
             sock.settimeout(float("nan"))
+        with pytest.raises(TypeError):
+            sock.settimeout("1")
     with pytest.raises(OSError, match="Bad file descriptor"):
         sock.send(b"x")
     with pytest.raises(OSError, match="Protocol not supported"):

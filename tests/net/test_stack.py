@@ -261,6 +261,7 @@ def test_missing_tap_is_told_with_its_remedy() -> None:
     assert missing.value.errno in (errno.ENODEV, errno.EPERM)
 
 
+@pytest.mark.root
 @requires_root
 @requires_tun
 @in_own_process

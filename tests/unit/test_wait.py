@@ -75,6 +75,15 @@ def test_until_tries_again_after_each_wake_up() -> None:
     assert answers == []
 
 
+def test_error_queue_does_not_keep_a_waiting_call_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(_wait.time, "sleep", rests.append)
+    answers = [b"data", *[None] * 100]
+    assert until(script(*[_lkl.ERR] * 101), _lkl.IN, None, answers.pop) == b"data"
+    assert len(rests) == 100
+    assert max(rests) == 0.02
+
+
 @pytest.mark.parametrize("end", [_lkl.RDHUP, _lkl.HUP])
 def test_until_ends_where_nothing_can_come(end: int) -> None:
     assert until(script(_lkl.IN | end), _lkl.IN, None, lambda: None) is None
