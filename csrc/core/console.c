@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A ring of the newest console text. Its one writer never waits; readers take what the writer did not touch
- * while they copied:
+ * A ring of the newest console text. Its one writer never waits; readers take what the writer did
+ * not touch while they copied:
  *
  *	writer:  claimed += len;  bytes;   written += len
  *	reader:  end = written;   bytes;   everything older than claimed - RING is gone

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Draining. A closed connection that has something to say is in one of three states until the peer
- * has acknowledged its end; a dump of the connections in these states shows whether there is any, be it closed by halt or long
- * before. In FIN_WAIT2 all is said, and the peer is not waited for. Without a link that works nobody is there to talk to.
+ * Draining. A closed connection that has something to say is in one of three states until the
+ * peer has acknowledged its end; a dump of the connections in these states shows whether there is
+ * any, be it closed by halt or long before. In FIN_WAIT2 all is said, and the peer is not waited
+ * for. Without a link that works nobody is there to talk to.
  */
 #include "drain.h"
 

@@ -2,16 +2,16 @@
 /*
  * What the API hands out for a link: one handle a layer, and the list of them.
  *
- * A handle is given back by one link_handle_close(). Closing the outermost layer closes all; the handle of an inner
- * one then only remembers the counters, until it is given back too.
+ * A handle is given back by one link_handle_close(). Closing the outermost layer closes all; the
+ * handle of an inner one then only remembers the counters, until it is given back too.
  *
  *	open --> loose --attach--> device --close--> closed
  *	           |  wrap: a new outermost layer; this one is inner from then on
  *	           +--close--> closed
  *
- * Two locks: the list's, for the list and the layers, and each handle's device_lock inside of it, which a poller
- * takes to reach the net device: once it is detached no event finds it any more. The kernel is
- * entered with neither.
+ * Two locks: the list's, for the list and the layers, and each handle's device_lock inside of it,
+ * which a poller takes to reach the net device: once it is detached no event finds it any more.
+ * The kernel is entered with neither.
  */
 #ifndef CORE_LINK_HANDLE_H
 #define CORE_LINK_HANDLE_H

@@ -4,15 +4,17 @@
  *
  * Why no wake-up is lost:
  *
- * 1. The kernel tells every change while somebody is armed: it polls a watched file before the CPU is given up, stores the
- *    mask, and queues the socket.
- * 2. A queued socket is told: the thread that held the CPU flushes the queue once it has let go - after its
- *    call (syscall_submit), before it sleeps inside one (the futex_wait op), after an interrupt (host_io_set_after_irq). Another
- *    thread may be quicker; then that one tells it. The mark `queued` is taken off before the mask is read, so a change that
- *    finds it set is seen by who is about to read.
- * 3. Telling is: news + 1, then wake whoever sleeps. A sleeper first counts itself, then reads news, then arms - which polls -
- *    and then sleeps only while news is what it read. A change before the arming is seen by the poll; one
- *    after it bumps news, and either the sleeper's futex sees that, or the waker sees the sleeper.
+ * 1. The kernel tells every change while somebody is armed: it polls a watched file before the
+ *    CPU is given up, stores the mask, and queues the socket.
+ * 2. A queued socket is told: the thread that held the CPU flushes the queue once it has let go -
+ *    after its call (syscall_submit), before it sleeps inside one (the futex_wait op), after an
+ *    interrupt (host_io_set_after_irq). Another thread may be quicker; then that one tells it.
+ *    The mark `queued` is taken off before the mask is read, so a change that finds it set is
+ *    seen by who is about to read.
+ * 3. Telling is: news + 1, then wake whoever sleeps. A sleeper first counts itself, then reads
+ *    news, then arms - which polls - and then sleeps only while news is what it read. A change
+ *    before the arming is seen by the poll; one after it bumps news, and either the sleeper's
+ *    futex sees that, or the waker sees the sleeper.
  * 4. The end of a socket, and of the kernel, are told the same way: the flag first, then news.
  */
 #include "readiness.h"
@@ -121,8 +123,8 @@ static bool is_closed(struct lklsock_socket *sock)
 }
 
 /*
- * Counted among the sleepers. Return: the mask if one of events is up, 0: look again (*err says why it woke),
- * or a refusal.
+ * Counted among the sleepers. Return: the mask if one of events is up, 0: look again (*err says
+ * why it woke), or a refusal.
  */
 static long sleep_once(struct lklsock_socket *sock, unsigned events, uint64_t deadline_ns, int *err)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every socket that is not finished, for who must reach them all: halt, a
- * panic, fork. Its lock is the innermost but the shadows', and the kernel is never entered with it held.
+ * Every socket that is not finished, for who must reach them all: halt, a panic, fork. Its lock
+ * is the innermost but the shadows', and the kernel is never entered with it held.
  */
 #ifndef CORE_REGISTRY_H
 #define CORE_REGISTRY_H

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The first system calls: /proc, limits, host name, loopback, and what the network may take of the memory.
+ * The first system calls: /proc, limits, host name, loopback, and what the network may take of
+ * the memory.
  */
 #include "setup.h"
 
@@ -21,8 +22,8 @@
 #define MIB (1u << 20)
 
 /*
- * A host's limits of one TCP socket, and what they may be of the memory. An eighth of it is reached by a few busy
- * sockets; tcp_mem below bounds them all.
+ * A host's limits of one TCP socket, and what they may be of the memory: a few busy sockets shall
+ * not fill it. tcp_mem below bounds them all.
  */
 #define TCP_RMEM_MAX (6u * MIB)
 #define TCP_WMEM_MAX (4u * MIB)
@@ -84,8 +85,9 @@ static long hostname_set(const char *name)
 }
 
 /*
- * The kernel would size these by a host's habits, where the network is one user of the memory of many. Here it is the
- * only one; yet the stack itself must live when it has taken all: TCP gets a quarter, UDP an eighth.
+ * The kernel would size these by a host's habits, where the network is one user of the memory of
+ * many. Here it is the only one; yet the stack itself must live when it has taken all: TCP gets a
+ * quarter, UDP an eighth.
  */
 static long network_memory(uint64_t memory_bytes)
 {

@@ -6,18 +6,20 @@
  *	                  |   program closes its end      ^
  *	                  +-------------------------------+
  *
- * Gains are shown by whoever learns of them first. Losses come only from calls on the socket, and the thread that made
- * the call takes them back, on the program's end. A mask that is out of date by then is no harm: each
- * change is followed by another look, and all looks are taken under the shadow's lock.
+ * Gains are shown by whoever learns of them first. Losses come only from calls on the socket, and
+ * the thread that made the call takes them back, on the program's end. A mask that is out of date
+ * by then is no harm: each change is followed by another look, and all looks are taken under the
+ * shadow's lock.
  *
- * An edge would be missing if readiness went and came back before the caller took it back. So after a call that came up
- * short, what is still (again) up is taken back and shown anew.
+ * An edge would be missing if readiness went and came back before the caller took it back. So
+ * after a call that came up short, what is still (again) up is taken back and shown anew.
  *
- * While the program holds its end, the shadow counts as a user of the socket: a detached descriptor keeps its
- * connection. Both kinds of hang-up reach our end as EPOLLHUP, so that one place, shadow_event(), ends it.
+ * While the program holds its end, the shadow counts as a user of the socket: a detached
+ * descriptor keeps its connection. Both kinds of hang-up reach our end as EPOLLHUP, so that one
+ * place, shadow_event(), ends it.
  *
- * HUP of a connection-based socket counts only once it was told to connect or listen ("engaged"): before,
- * it means "not connected yet", and what is hung up stays so.
+ * HUP of a connection-based socket counts only once it was told to connect or listen ("engaged"):
+ * before, it means "not connected yet", and what is hung up stays so.
  */
 #include "shadow.h"
 

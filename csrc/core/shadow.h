@@ -3,8 +3,9 @@
  * The shadow of a socket: a real host_fd that is readable, writable and hung
  * up when the socket is, for every poller of the host.
  *
- * POLLPRI has no equivalent and is not shown. An error that leaves the socket usable (a datagram socket's) shows
- * as readable and writable. Edge-triggered polling is right for who goes on until a call comes up short.
+ * POLLPRI has no equivalent and is not shown. An error that leaves the socket usable (a datagram
+ * socket's) shows as readable and writable. Edge-triggered polling is right for who goes on until
+ * a call comes up short.
  */
 #ifndef CORE_SHADOW_H
 #define CORE_SHADOW_H
@@ -18,8 +19,9 @@ struct shadow;
 long socket_shadow(struct lklsock_socket *sock);
 
 /*
- * After a call on the socket, by the thread that made it: shows gains, takes back losses. came_short: EPOLLIN or
- * EPOLLOUT if the call found less of it than it wanted, so that the poller now waits for an edge.
+ * After a call on the socket, by the thread that made it: shows gains, takes back losses.
+ * came_short: EPOLLIN or EPOLLOUT if the call found less of it than it wanted, so that the poller
+ * now waits for an edge.
  */
 void shadow_after_call(struct lklsock_socket *sock, unsigned came_short);
 /* Shows gains. Context: any, CPU not held. */

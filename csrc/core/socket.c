@@ -16,9 +16,9 @@
 #include "syscall.h"
 
 /*
- * close() waits for other threads to leave, so that what it frees (a port) is free when it returns. They
- * are on their way: nobody blocks inside the kernel, and sleepers have been woken. Only a signal handler that closes
- * what its own thread sleeps on waits in vain, for so long.
+ * close() waits for other threads to leave, so that what it frees (a port) is free when it
+ * returns. They are on their way: nobody blocks inside the kernel, and sleepers have been woken.
+ * Only a signal handler that closes what its own thread sleeps on waits in vain, for so long.
  */
 #define LEAVE_NS 1000000000u
 

@@ -6,8 +6,8 @@
  *	CLOSED --> PRIVATE --> OPEN --> PRIVATE --> CLOSED
  *	           boot                 halt
  *
- * While it is PRIVATE only the thread that boots or halts passes, and who is closing a socket. Life (life.c)
- * turns it.
+ * While it is PRIVATE only the thread that boots or halts passes, and who is closing a socket.
+ * Life (life.c) turns it.
  */
 #ifndef CORE_SYSCALL_H
 #define CORE_SYSCALL_H
@@ -44,8 +44,8 @@ static inline bool syscall_door_passes(void)
 }
 
 /*
- * Runs the request, then tells what it made ready. Return: the call's result, LKLSOCK_ENOTRUNNING or
- * LKLSOCK_EREENTRY. Context: any thread, CPU not held.
+ * Runs the request, then tells what it made ready. Return: the call's result, LKLSOCK_ENOTRUNNING
+ * or LKLSOCK_EREENTRY. Context: any thread, CPU not held.
  */
 long syscall_submit(struct lkl_request *request);
 

@@ -8,10 +8,12 @@
  *	end of file	we shut our sending down
  *	hang-up		we shut everything down
  *
- * What is shown is made from our end; what is taken back is taken back through the program's number, which may be
- * closed, and even a stranger's, by then: it is compared with the inode before it is touched.
+ * What is shown is made from our end; what is taken back is taken back through the program's
+ * number, which may be closed, and even a stranger's, by then: it is compared with the inode
+ * before it is touched.
  *
- * Nothing here blocks. Calls on one pair do not run at the same time (see the lock of core/shadow.c).
+ * Nothing here blocks. Calls on one pair do not run at the same time (see the lock of
+ * core/shadow.c).
  */
 #ifndef HOST_PAIR_H
 #define HOST_PAIR_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tests of liblkl.so through its function table. Each TEST runs in a process of its own, with a deadline.
+ * Tests of liblkl.so through its function table. Each TEST runs in a process of its own, with a
+ * deadline.
  *
  *	usage: test_NAME path/to/liblkl.so [TEST]
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Blocking socket calls made of the non-blocking ones and socket_wait(), and connected pairs, for the tests.
+ * Blocking socket calls made of the non-blocking ones and socket_wait(), and connected pairs, for
+ * the tests.
  */
 #ifndef NET_H
 #define NET_H

@@ -125,8 +125,8 @@ TEST(sockets_never_block_inside_whatever_is_asked)
 static struct lklsock_socket *volatile shared[64];
 
 /*
- * Each datagram socket is bound to a port of its own that is also its mark. A call that met a descriptor of another
- * socket would see another port.
+ * Each datagram socket is bound to a port of its own that is also its mark. A call that met a
+ * descriptor of another socket would see another port.
  */
 static void *open_and_close(void *arg)
 {
