@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tells AddressSanitizer about coroutine stacks; empty in other builds.
+ * Tells AddressSanitizer about coroutine stacks, and ThreadSanitizer that who has the CPU comes after who had it before: the
+ * kernel half, which hands it over, is not instrumented. Empty in other builds.
  */
 #include "stack_switch.h"
 
-#ifdef HOST_SANITIZE_STACK
+#ifdef HOST_SANITIZE_ADDRESS
 #include <pthread.h>
 #include <sanitizer/common_interface_defs.h>
 
@@ -39,5 +40,23 @@ void host_stack_switch_begin(const void *stack, unsigned long size)
 void host_stack_switch_end(void)
 {
 	__sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+}
+#endif
+
+#ifdef HOST_SANITIZE_THREAD
+#include <sanitizer/tsan_interface.h>
+
+static char cpu;
+
+void host_stack_switch_begin(const void *stack, unsigned long size)
+{
+	(void)stack;
+	(void)size;
+	__tsan_release(&cpu);
+}
+
+void host_stack_switch_end(void)
+{
+	__tsan_acquire(&cpu);
 }
 #endif

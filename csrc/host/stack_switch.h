@@ -8,14 +8,18 @@
 #include <stddef.h>
 
 #if defined(__SANITIZE_ADDRESS__)
-#define HOST_SANITIZE_STACK 1
+#define HOST_SANITIZE_ADDRESS 1
+#elif defined(__SANITIZE_THREAD__)
+#define HOST_SANITIZE_THREAD 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define HOST_SANITIZE_STACK 1
+#define HOST_SANITIZE_ADDRESS 1
+#elif __has_feature(thread_sanitizer)
+#define HOST_SANITIZE_THREAD 1
 #endif
 #endif
 
-#ifdef HOST_SANITIZE_STACK
+#if defined(HOST_SANITIZE_ADDRESS) || defined(HOST_SANITIZE_THREAD)
 /* stack NULL: back to the calling thread's own. */
 void host_stack_switch_begin(const void *stack, unsigned long size);
 void host_stack_switch_end(void);

@@ -65,7 +65,7 @@ struct link {
 	struct link_upper *upper;	/* set before the first poll() */
 	struct link *inner;		/* what a wrapper wraps, or NULL */
 	unsigned features;		/* LKL_NET_CSUM, LKL_NET_TSO */
-	bool carrier;			/* when attached; LKL_NET_UP and DOWN tell changes */
+	bool carrier;			/* until the first poll(); then LKL_NET_UP and DOWN tell changes */
 	struct link_counters counters;
 };
 
