@@ -27,12 +27,13 @@ _SocketKind = _stdlib.SocketKind
 # As the stdlib does: a number that has no name stays a number.
 _named = _stdlib._intenum_converter  # type: ignore[attr-defined]
 
+IPPROTO_MPTCP = 262
+SO_PROTOCOL = 38
 SOL_TCP = 6
 TCP_IS_MPTCP = 43
 
 _SOL_SOCKET = int(_stdlib.SOL_SOCKET)
 _SO_ERROR = int(_stdlib.SO_ERROR)
-_SO_PROTOCOL = 38
 _SO_RCVLOWAT = int(_stdlib.SO_RCVLOWAT)
 # The old and the 64-bit ones: a program may name either.
 _SO_TIMEOUTS = frozenset((int(_stdlib.SO_RCVTIMEO), int(_stdlib.SO_SNDTIMEO), 66, 67))
@@ -140,7 +141,7 @@ class Attributes(_base):
                 raise
             return hint
         if level == _SOL_SOCKET and not buflen and self._kind is not None:
-            if optname == _SO_PROTOCOL and self._kind.upgraded:
+            if optname == SO_PROTOCOL and self._kind.upgraded:
                 return self._kind.proto
             if optname == _SO_ERROR and not value and self._kind.required:
                 return errno.EPROTO if self._is_connected(lkl) and self._fell_back(lkl) else 0

@@ -15,7 +15,7 @@ from _thread import allocate_lock
 from collections.abc import Callable
 
 from . import _lkl
-from ._attributes import SOL_TCP
+from ._attributes import IPPROTO_MPTCP, SOL_TCP
 from ._resolver import resolve
 from ._shadow import Kind, cast, find
 from ._transfer import Transfer
@@ -45,8 +45,6 @@ STACK_FAMILIES = frozenset(
     for family in (_stdlib.AF_INET, _stdlib.AF_INET6, _stdlib.AF_NETLINK, _stdlib.AF_PACKET)
 )
 _IP_FAMILIES = frozenset((int(_stdlib.AF_INET), int(_stdlib.AF_INET6)))
-
-IPPROTO_MPTCP = 262
 
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY)
 _SOCK_STREAM = int(_stdlib.SOCK_STREAM)

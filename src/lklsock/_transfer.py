@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from . import _lkl
-from ._attributes import Attributes
+from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, Attributes
 from ._resolver import resolve
 from ._wait import Limit, until, would_block
 
@@ -37,6 +37,7 @@ _FASTOPEN = int(_stdlib.MSG_FASTOPEN)
 _OOB = int(_stdlib.MSG_OOB)
 _PEEK = int(_stdlib.MSG_PEEK)
 _WAITALL = int(_stdlib.MSG_WAITALL)
+_PROTOCOL = int(_stdlib.SOL_SOCKET), SO_PROTOCOL
 _LOW_WATER = int(_stdlib.SOL_SOCKET), int(_stdlib.SO_RCVLOWAT)
 
 
@@ -53,7 +54,7 @@ class Transfer(Attributes):
         if lkl is None:
             return _base.send(self, data, flags)
         if flags and flags & _OOB:
-            self._refuse_urgent()
+            _refuse_urgent(lkl)
         sent = lkl.send(data, flags)
         if sent is not None and (
             self._timeout is not None or (type(data) is bytes and sent == len(data))
@@ -67,7 +68,7 @@ class Transfer(Attributes):
         if lkl is None:
             return _base.sendall(self, data, flags)
         if flags and flags & _OOB:
-            self._refuse_urgent()
+            _refuse_urgent(lkl)
         sent = lkl.send(data, flags)
         if type(data) is bytes and sent == len(data):
             return None
@@ -95,7 +96,7 @@ class Transfer(Attributes):
             return _base.sendto(self, data, *args)
         flags, address = args if len(args) == 2 else (0, args[0])
         if flags & _OOB:
-            self._refuse_urgent()
+            _refuse_urgent(lkl)
         try:
             sent = lkl.sendto(data, flags, address)
         except _gaierror:
@@ -133,7 +134,7 @@ class Transfer(Attributes):
         if lkl is None:
             return _base.sendmsg(self, buffers, ancdata, flags, address)
         if flags & _OOB:
-            self._refuse_urgent()
+            _refuse_urgent(lkl)
         buffers = list(buffers)
         ancdata = list(ancdata)
         for level, kind, _ in ancdata:
@@ -158,12 +159,6 @@ class Transfer(Attributes):
             if sent < sum(map(len, data)):
                 return self._send_rest(lkl, b"".join(data), flags & ~_FASTOPEN, sent)
         return sent
-
-    def _refuse_urgent(self) -> None:
-        """MPTCP would send urgent data as if it were ordinary."""
-        kind = self._kind
-        if kind is not None and (kind.upgraded or kind.proto == _stdlib.IPPROTO_MPTCP):
-            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     def _send_rest(
         self, lkl: _lkl.Socket, data: ReadableBuffer, flags: int, sent: int | None
@@ -386,6 +381,12 @@ class Transfer(Attributes):
             with self._low_water_at(lkl, 1):
                 return _fill(lkl, view, flags)
         return _fill(lkl, view, flags)
+
+
+def _refuse_urgent(lkl: _lkl.Socket) -> None:
+    """MPTCP would send urgent data as if it were ordinary."""
+    if lkl.getsockopt(*_PROTOCOL) == IPPROTO_MPTCP:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
 
 def _fill(lkl: _lkl.Socket, view: memoryview, flags: int) -> int:

@@ -135,6 +135,10 @@ def test_plain_tcp_peer_gets_plain_tcp() -> None:
     with connected(left, right) as (client, server):
         exchange(client, server)
         assert server.mptcp is None
+        # What was accepted is no MPTCP socket: it can do all that TCP can.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
+        server.send(b"u", socket.MSG_OOB)
+        assert client.recv(1) == b"u"
 
 
 @in_own_process
