@@ -188,9 +188,7 @@ def test_detached_descriptor_belongs_to_the_program() -> None:
     client.close()
 
 
-@pytest.mark.xfail(
-    strict=False, reason="the kernel's side keeps the connection for the registry's sake"
-)
+@pytest.mark.xfail(reason="the registry of descriptors keeps the connection")
 @in_own_process
 def test_connection_ends_with_its_detached_descriptor() -> None:
     client, server = tcp_pair()

@@ -2,9 +2,7 @@
 
 import pytest
 from own_process import in_own_process
-from worlds import Transfer, allow_subflows, await_true, connected, pause, wired_stacks
-
-from lklsock import mptcp
+from worlds import Transfer, joined, pause
 
 CUTS = 2000
 SIZE = 256 << 20
@@ -13,11 +11,7 @@ SIZE = 256 << 20
 @pytest.mark.full
 @in_own_process(timeout_s=900)
 def test_no_byte_is_lost_over_thousands_of_cuts() -> None:
-    left, right = wired_stacks(2, rate_bit_per_s=100_000_000)
-    allow_subflows(left, right)
-    mptcp.endpoint_add("10.1.0.1", ifname="wire1", stack=left)
-    with connected(left, right) as (client, server):
-        await_true(lambda: client.mptcp.subflows == 1, client, server)
+    with joined(rate_bit_per_s=100_000_000) as (left, right, client, server):
         transfer = Transfer(client, server, SIZE)
         for number in range(CUTS):
             wire = left.interface(f"wire{number % 2}")
