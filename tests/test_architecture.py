@@ -19,12 +19,12 @@ LINES_MAX = 500
 
 # A module imports only what stands below it: in a later row, or later in its row.
 LAYERS = [
-    *("__main__", "cli"),
+    *("__main__", "cli", "monkey"),
     *("socket", "mptcp", "stack"),
     *("_mptcp_info", "_socket", "_interface", "link"),
     *("_transfer", "_attributes", "_shadow", "_options", "_resolver"),
     *("_netlink", "_mptcp_netlink"),
-    *("_wait", "errors", "_lkl"),
+    *("_wait", "_ledger", "errors", "_lkl"),
 ]
 
 C_MAY_INCLUDE = {

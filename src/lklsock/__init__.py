@@ -42,13 +42,14 @@ TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import errors, link, mptcp, socket, stack
+    from . import errors, link, monkey, mptcp, socket, stack
     from .errors import (
         KernelBootError,
         KernelError,
         KernelNotRunningError,
         KernelPanicError,
     )
+    from .monkey import is_patched, original, patch, unpatch
     from .stack import Stack, current_stack, default_stack, set_default_stack
 
 __all__ = [
@@ -60,11 +61,16 @@ __all__ = [
     "current_stack",
     "default_stack",
     "errors",
+    "is_patched",
     "link",
+    "monkey",
     "mptcp",
+    "original",
+    "patch",
     "set_default_stack",
     "socket",
     "stack",
+    "unpatch",
 ]
 
 _HOMES = {
@@ -75,7 +81,11 @@ _HOMES = {
     "Stack": "stack",
     "current_stack": "stack",
     "default_stack": "stack",
+    "is_patched": "monkey",
+    "original": "monkey",
+    "patch": "monkey",
     "set_default_stack": "stack",
+    "unpatch": "monkey",
 }
 
 
