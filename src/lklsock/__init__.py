@@ -48,8 +48,9 @@ if TYPE_CHECKING:
         KernelError,
         KernelNotRunningError,
         KernelPanicError,
+        PatchWarning,
     )
-    from .monkey import is_patched, original, patch, unpatch
+    from .monkey import is_patched, original, patch, patched, report, unpatch
     from .stack import Stack, current_stack, default_stack, set_default_stack
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "KernelError",
     "KernelNotRunningError",
     "KernelPanicError",
+    "PatchWarning",
     "Stack",
     "current_stack",
     "default_stack",
@@ -67,6 +69,8 @@ __all__ = [
     "mptcp",
     "original",
     "patch",
+    "patched",
+    "report",
     "set_default_stack",
     "socket",
     "stack",
@@ -78,12 +82,15 @@ _HOMES = {
     "KernelError": "errors",
     "KernelNotRunningError": "errors",
     "KernelPanicError": "errors",
+    "PatchWarning": "errors",
     "Stack": "stack",
     "current_stack": "stack",
     "default_stack": "stack",
     "is_patched": "monkey",
     "original": "monkey",
     "patch": "monkey",
+    "patched": "monkey",
+    "report": "monkey",
     "set_default_stack": "stack",
     "unpatch": "monkey",
 }

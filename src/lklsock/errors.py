@@ -7,7 +7,13 @@ that a program's `except OSError: retry` cannot spin on a kernel that is gone.
 
 from . import _lkl
 
-__all__ = ["KernelBootError", "KernelError", "KernelNotRunningError", "KernelPanicError"]
+__all__ = [
+    "KernelBootError",
+    "KernelError",
+    "KernelNotRunningError",
+    "KernelPanicError",
+    "PatchWarning",
+]
 
 
 class KernelError(RuntimeError):
@@ -45,6 +51,10 @@ class KernelPanicError(KernelError):
 
     def __str__(self) -> str:
         return _with_console(self)
+
+
+class PatchWarning(RuntimeWarning):
+    """Something gets in the way of `lklsock.patch`; the message says what, and what helps."""
 
 
 def _with_console(error: KernelError) -> str:

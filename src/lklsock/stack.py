@@ -311,6 +311,11 @@ def current_stack() -> Stack:
     return selected[-1] if selected else default_stack()
 
 
+def running_stacks() -> list[Stack]:
+    """Those of this process that have booted and not been halted, in no order."""
+    return [stack for stack in _running if stack.state == "running"]
+
+
 def _open_iproute(open_socket: Callable[..., Any]) -> Any:
     from pyroute2 import IPRoute
     from pyroute2.netlink import NETLINK_ROUTE
