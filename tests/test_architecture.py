@@ -20,7 +20,8 @@ LINES_MAX = 500
 # A module imports only what stands below it: in a later row, or later in its row.
 LAYERS = [
     *("__main__", "cli", "monkey"),
-    *("socket", "mptcp", "stack"),
+    *("socket", "mptcp", "dns", "stack"),
+    *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
     *("_mptcp_info", "_socket", "_interface", "link"),
     *("_transfer", "_attributes", "_shadow", "_options", "_resolver"),
     *("_netlink", "_mptcp_netlink"),

@@ -42,7 +42,7 @@ TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import errors, link, monkey, mptcp, socket, stack
+    from . import dns, errors, link, monkey, mptcp, socket, stack
     from .errors import (
         KernelBootError,
         KernelError,
@@ -62,6 +62,7 @@ __all__ = [
     "Stack",
     "current_stack",
     "default_stack",
+    "dns",
     "errors",
     "is_patched",
     "link",

@@ -11,7 +11,14 @@ import struct
 from . import _lkl
 from .link import Address, Direction, Link, Subnet
 
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from typing import Any
+
 MAIN_TABLE = 254
+
+_MULTICAST_LINK_LOCAL = ipaddress.ip_network("ff02::/16")
+_IPV6_LOOPBACK = f"{1:032x}"
 
 _SIOCGIFNAME = 0x8910
 _SIOCGIFINDEX = 0x8933
@@ -211,6 +218,28 @@ def index_to_name(kernel: _lkl.Kernel, index: int) -> str:
     return os.fsdecode(bytes(request[:_IFNAMSIZ]).rstrip(b"\0"))
 
 
+def numeric_scope(kernel: _lkl.Kernel, host: Any) -> Any:
+    """The address "fe80::1%tap0" with the index of the interface; everything else as it is."""
+    if not isinstance(host, str) or "%" not in host:
+        return host
+    address, _, scope = host.partition("%")
+    try:
+        return f"{address}%{name_to_index(kernel, scope)}"
+    except OSError:
+        return host
+
+
+def scope_name(kernel: _lkl.Kernel, address: str, index: int) -> str | None:
+    """The name of the interface that an address is scoped to; None if there is no such."""
+    parsed = ipaddress.ip_address(address)
+    if not (parsed.is_link_local or parsed in _MULTICAST_LINK_LOCAL):
+        return None
+    try:
+        return index_to_name(kernel, index)
+    except OSError:
+        return None
+
+
 def names(kernel: _lkl.Kernel) -> list[str]:
     """The names of all interfaces."""
     lines = os.fsdecode(kernel.read_file("/proc/net/dev")).splitlines()
@@ -223,6 +252,24 @@ def _ioctl(kernel: _lkl.Kernel, request: int, argument: bytearray) -> None:
         sock.ioctl(request, argument)
     finally:
         sock.close()
+
+
+def address_families(kernel: _lkl.Kernel) -> set[int]:
+    """The families of which the stack has an address, loopback apart."""
+    found = set()
+    # Address, interface's index, prefix length, scope, flags, name.
+    for line in os.fsdecode(kernel.read_file("/proc/net/if_inet6")).splitlines():
+        if line.split()[0] != _IPV6_LOOPBACK:
+            found.add(int(_stdlib.AF_INET6))
+    # "|-- 10.0.0.2", and then a line for each route to it.
+    address = ""
+    for line in os.fsdecode(kernel.read_file("/proc/net/fib_trie")).splitlines():
+        words = line.split()
+        if words[0] == "|--":
+            address = words[1]
+        elif words == ["/32", "host", "LOCAL"] and not address.startswith("127."):
+            found.add(int(_stdlib.AF_INET))
+    return found
 
 
 def _flags(kernel: _lkl.Kernel, ifindex: int) -> int:

@@ -12,6 +12,7 @@ import socket as _stdlib
 import types as _types
 from socket import *
 
+from . import _resolver
 from . import _socket as _implementation
 from . import stack as _stack
 
@@ -19,6 +20,12 @@ IMPLEMENTS = (
     "create_connection",
     "create_server",
     "fromfd",
+    "getaddrinfo",
+    "getfqdn",
+    "gethostbyaddr",
+    "gethostbyname",
+    "gethostbyname_ex",
+    "getnameinfo",
     "has_dualstack_ipv6",
     "if_indextoname",
     "if_nameindex",
@@ -64,6 +71,11 @@ MPTCP_FULL_INFO = 4
 TCP_IS_MPTCP = 43
 
 socket = _implementation.socket  # type: ignore[misc]
+getaddrinfo = _resolver.getaddrinfo
+gethostbyaddr = _resolver.gethostbyaddr
+gethostbyname = _resolver.gethostbyname
+gethostbyname_ex = _resolver.gethostbyname_ex
+getnameinfo = _resolver.getnameinfo
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
@@ -92,6 +104,7 @@ def _here(function: _Function) -> _Function:
 create_connection = _here(_stdlib.create_connection)
 create_server = _here(_stdlib.create_server)
 fromfd = _here(_stdlib.fromfd)
+getfqdn = _here(_stdlib.getfqdn)
 has_dualstack_ipv6 = _here(_stdlib.has_dualstack_ipv6)
 socketpair = _here(_stdlib.socketpair)
 

@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 
-from . import _lkl, _socket
+from . import _lkl, _resolver, _socket
 from ._wait import process_ends
 from .errors import KernelBootError, KernelError
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._interface import Interface
+    from ._names import Names
     from ._netlink import Client, NetlinkThread
+    from ._resolv_conf import Config
     from .link import AnyLink
 
 __all__ = ["Stack", "current_stack", "default_stack", "set_default_stack"]
@@ -56,6 +58,8 @@ class Stack:
         hostname: The kernel's own.
         mptcp_mode: What becomes of TCP sockets. "prefer": MPTCP, which falls back to TCP with a
             peer that has none; "require": a connection that falls back is an error; "off": TCP.
+        nameservers: Addresses of the servers that names are resolved with, through the stack;
+            none for the host's resolver. `lklsock.dns` has more.
         command_line: More for the kernel's command line.
         console_level: The kernel keeps messages more urgent than that, 0-8.
     """
@@ -66,6 +70,7 @@ class Stack:
         memory_bytes: int = 128 << 20,
         hostname: str | None = None,
         mptcp_mode: str = "prefer",
+        nameservers: Sequence[str] = (),
         command_line: str = "",
         console_level: int = 5,
     ) -> None:
@@ -78,6 +83,10 @@ class Stack:
         self._netlink: NetlinkThread | None = None
         self._interfaces: dict[str, Interface] = {}
         self.mptcp_mode = mptcp_mode
+        self._dns: Config | None = None
+        self._names: Names | None = None
+        if nameservers:
+            self.nameservers = nameservers
 
     def __repr__(self) -> str:
         name = f" {self._hostname}" if self._hostname else ""
@@ -167,6 +176,45 @@ class Stack:
         """Like `lklsock.socket.socket`, in this stack."""
         with self:
             return _socket.socket(family, type, proto)
+
+    # ---- names
+
+    @property
+    def nameservers(self) -> Sequence[str]:
+        """The addresses of the servers that names are resolved with, through the stack.
+
+        None: the host's resolver is used. The rest is in `dns`.
+        """
+        return () if self._dns is None else self._dns.nameservers
+
+    @nameservers.setter
+    def nameservers(self, addresses: Sequence[str]) -> None:
+        self.dns = self.dns.with_nameservers(addresses)
+
+    @property
+    def dns(self) -> Config:
+        """How names are looked up: a `lklsock.dns.Config`. The host's, without its nameservers."""
+        if self._dns is None:
+            from ._resolv_conf import Config
+
+            self._dns = Config.read(nameservers=())
+        return self._dns
+
+    @dns.setter
+    def dns(self, config: Config) -> None:
+        self._dns = config
+        self._names = None
+
+    def _resolve_here(self, scoped: bool) -> Names | None:
+        """What resolves names in the stack; None if it leaves that to the host."""
+        if not self.nameservers and not (scoped and self.state == "running"):
+            return None
+        names = self._names
+        if names is None:
+            from ._names import Names
+
+            self._names = names = Names(self.kernel, self.dns, self.socket)
+        return names
 
     # ---- links
 
@@ -316,6 +364,12 @@ def running_stacks() -> list[Stack]:
     return [stack for stack in _running if stack.state == "running"]
 
 
+def _current_resolver(scoped: bool = False) -> Names | None:
+    selected = _selected.get()
+    stack = selected[-1] if selected else _default
+    return None if stack is None else stack._resolve_here(scoped)
+
+
 def _open_iproute(open_socket: Callable[..., Any]) -> Any:
     from pyroute2 import IPRoute
     from pyroute2.netlink import NETLINK_ROUTE
@@ -355,5 +409,6 @@ def _after_fork() -> None:
 
 _socket.set_current_world(current_stack)
 _socket.set_mptcp_reader(_read_mptcp)
+_resolver.set_current_resolver(_current_resolver)
 atexit.register(_halt_all)
 os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""Stacks, connections and transfers for the tests of this folder."""
+"""Stacks, connections and transfers for the tests."""
 
 import contextlib
 import hashlib
