@@ -2,7 +2,7 @@
 
 A command is a module of this package that is named in `COMMANDS`. It has HELP, one line;
 `add_arguments(parser)`; and `run(options)`, which returns the exit code. It imports what is slow
-to import when it runs.
+to import when it runs. One with IS_PROGRAM ends by Ctrl-C as a program of its own does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("demo",)
+COMMANDS = ("demo", "run")
 
 EXIT_INTERRUPTED = 130
 
@@ -27,10 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 for success, 1 for failure, 2 for what cannot be done as asked, 130 after
         Ctrl-C.
     """
+    options = _parser().parse_args(arguments)
     try:
-        options = _parser().parse_args(arguments)
         return int(options.run(options))
     except KeyboardInterrupt:
+        if options.is_program:
+            raise
         return EXIT_INTERRUPTED
 
 
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         module.add_arguments(command)
         command.set_defaults(run=module.run)
+        command.set_defaults(is_program=getattr(module, "IS_PROGRAM", False))
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from .. import _ledger
+from .. import mptcp as _mptcp
 from .. import stack as _stack
 from ..errors import KernelError
 from . import _captured, _patching
@@ -133,21 +134,13 @@ def _connections() -> dict[str, int]:
     sums = {"opened": 0, "accepted": 0, "fell back": 0}
     for stack in _stack.running_stacks():
         try:
-            counters = _counters(stack.kernel.read_file("/proc/net/netstat").decode())
+            counters = _mptcp.counters(stack)
         except KernelError:
             continue
         sums["opened"] += counters.get("MPCapableSYNACKRX", 0)
         sums["accepted"] += counters.get("MPCapableACKRX", 0)
         sums["fell back"] += sum(counters.get(name, 0) for name in _FALLBACKS)
     return sums
-
-
-def _counters(netstat: str) -> dict[str, int]:
-    lines = [line.split() for line in netstat.splitlines() if line.startswith("MPTcpExt:")]
-    if len(lines) != 2:
-        return {}
-    names, values = lines
-    return {name: int(value) for name, value in zip(names[1:], values[1:], strict=False)}
 
 
 def _counts(counts: dict[str, int], **more: int) -> str:

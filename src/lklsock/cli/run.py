@@ -1,0 +1,134 @@
+"""Run a Python program whose sockets live in a network stack of its own.
+
+The program is started as by python, and nothing in it has to be changed. What follows it belongs
+to it. By default its connections to 127.0.0.1 and ::1 stay on the host, and all others go through
+the stack, which has no way out until it is given links.
+
+Processes that it forks are like it. Programs that it starts anew are not: set LKLSOCK_PATCH=1 in
+their environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..link import Tap
+
+HELP = "run a Python program on the stack, unchanged"
+IS_PROGRAM = True
+
+_EXIT_FAILED = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    parser.usage = "%(prog)s [option] ... [-c COMMAND | -m MODULE | FILE | -] [argument] ..."
+    add = parser.add_argument
+    add(
+        "--policy",
+        choices=("default", "all"),
+        help="which sockets live in the stack: those that are not for loopback, or all;"
+        " default: default",
+    )
+    add(
+        "--mptcp",
+        choices=("prefer", "require", "off"),
+        help="MPTCP that may fall back to TCP, MPTCP or an error, TCP; default: prefer",
+    )
+    add(
+        "--tap",
+        metavar="NAME,ADDRESS/LENGTH[,GATEWAY]",
+        action="append",
+        default=[],
+        type=_tap,
+        help="a TAP device of the host as a link of the stack; every further one is a further path"
+        " for MPTCP connections",
+    )
+    add("--report", action="store_true", help="say at the end, on stderr, what came of it")
+    add("-c", dest="code", metavar="COMMAND", nargs=argparse.REMAINDER, help="as python -c")
+    add("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="as python -m")
+    add(
+        "program",
+        metavar="FILE",
+        nargs=argparse.REMAINDER,
+        help="a script, a directory or archive with __main__.py, or - for stdin; its arguments",
+    )
+    parser.set_defaults(error=parser.error)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the program, and leaves as it leaves."""
+    from . import _program
+
+    file = options.program[options.program[:1] == ["--"] :]
+    words = [*(options.code or options.module or []), *file]
+    if not words:
+        options.error("no program: name a file, or - for stdin, or use -c or -m")
+    if not _prepare(options):
+        return _EXIT_FAILED
+    if options.code is not None:
+        _program.run_command(words[0], words[1:])
+    elif options.module is not None:
+        _program.run_module(words[0], words[1:])
+    else:
+        _program.run_file(words[0], words[1:])
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> bool:
+    """Patches this process, and gives the stack its links."""
+    from .. import monkey
+    from ..errors import KernelError
+
+    if options.report:
+        _report_at_exit()
+    monkey.patch(policy=options.policy, mptcp=options.mptcp)
+    try:
+        for number, tap in enumerate(options.tap):
+            _add_path(tap, is_first=not number)
+    except (KernelError, OSError) as error:
+        print(f"run: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _add_path(tap: Tap, is_first: bool) -> None:
+    from .. import mptcp
+    from ..stack import default_stack
+
+    stack = default_stack()
+    name = stack.add_link(tap).name
+    if not is_first:
+        for address in tap.addresses:
+            mptcp.endpoint_add(address.partition("/")[0], ifname=name)
+
+
+def _report_at_exit() -> None:
+    import atexit
+    import os
+
+    from .. import monkey
+
+    pid = os.getpid()
+
+    def show() -> None:
+        if os.getpid() == pid:
+            print(monkey.report(), file=sys.stderr)
+
+    atexit.register(show)
+
+
+def _tap(text: str) -> Tap:
+    """The argparse type of --tap."""
+    from ..link import Tap
+
+    name, *rest = text.split(",")
+    addresses = [item for item in rest if "/" in item]
+    gateways = [item for item in rest if "/" not in item]
+    try:
+        return Tap(name, addresses=addresses, gateway=gateways or None)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
