@@ -91,6 +91,11 @@ static PyMethodDef methods[] = {
 	FAST(wait, "($self, events, deadline_ns, /)"),
 	NONE(poll),
 	NONE(shadow),
+	ONE(join_host, "($self, fd, /)"),
+	NONE(leave_host),
+	NONE(leave_kernel),
+	ONE(replace_kernel, "($self, other, /)"),
+	ONE(refresh, "($self, came_short, /)"),
 	{},
 };
 

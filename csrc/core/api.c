@@ -6,6 +6,7 @@
 
 #include "console.h"
 #include "file.h"
+#include "halves.h"
 #include "life.h"
 #include "link/link.h"
 #include "link_calls.h"
@@ -75,6 +76,12 @@ static const struct lklsock_api api = {
 	.socket_wait = socket_wait,
 	.socket_poll = socket_poll,
 	.socket_shadow = socket_shadow,
+
+	.socket_join_host = socket_join_host,
+	.socket_leave_host = socket_leave_host,
+	.socket_leave_kernel = socket_leave_kernel,
+	.socket_replace_kernel = socket_replace_kernel,
+	.socket_refresh = socket_refresh,
 
 	.link_tap = link_call_tap,
 	.link_wire = link_call_wire,

@@ -27,6 +27,7 @@
 
 #include <lklsock.h>
 
+#include "halves.h"
 #include "host/host.h"
 #include "shadow.h"
 #include "socket.h"
@@ -103,18 +104,30 @@ void readiness_unwatch(struct lklsock_socket *sock)
 
 long readiness_arm(struct lklsock_socket *sock, unsigned events)
 {
+	bool joined = halves_joined(sock);
 	long mask;
 
 	if (!syscall_door_passes())
 		return LKLSOCK_ENOTRUNNING;
-	mask = lkl_watch_arm(sock->watch, events);
+	mask = lkl_watch_arm(sock->watch, joined ? 0 : events);
 	readiness_flush();
+	if (mask < 0 || !joined)
+		return mask;
+	halves_look(sock);
+	mask = readiness_mask(sock);
+	if (mask & events)
+		readiness_disarm(sock);
 	return mask;
 }
 
 void readiness_disarm(struct lklsock_socket *sock)
 {
 	__atomic_fetch_sub(&sock->watch_state.armed, 1, __ATOMIC_SEQ_CST);
+}
+
+unsigned readiness_mask(const struct lklsock_socket *sock)
+{
+	return halves_mask(sock, __atomic_load_n(&sock->watch_state.mask, __ATOMIC_SEQ_CST));
 }
 
 static bool is_closed(struct lklsock_socket *sock)
@@ -141,7 +154,7 @@ static long sleep_once(struct lklsock_socket *sock, unsigned events, uint64_t de
 	readiness_disarm(sock);
 	if (is_closed(sock))
 		return socket_refusal();
-	mask = __atomic_load_n(&sock->watch_state.mask, __ATOMIC_ACQUIRE);
+	mask = readiness_mask(sock);
 	return mask & events ? mask : 0;
 }
 
@@ -190,11 +203,15 @@ long socket_poll(struct lklsock_socket *sock)
 		.events = EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP,
 	};
 	struct timespec now = { 0 };
-	long ret;
+	long ret = 0;
 
 	if (!socket_enter(sock))
 		return socket_refusal();
-	ret = syscall_do(LKL_NR_ppoll, (long)&pollfd, 1, (long)&now, 0, 0);
+	if (!__atomic_load_n(&sock->kernel_left, __ATOMIC_ACQUIRE))
+		ret = syscall_do(LKL_NR_ppoll, (long)&pollfd, 1, (long)&now, 0, 0);
+	halves_look(sock);
+	if (ret >= 0)
+		ret = halves_mask(sock, (unsigned short)pollfd.revents);
 	socket_leave(sock);
-	return ret < 0 ? ret : (unsigned short)pollfd.revents;
+	return ret;
 }

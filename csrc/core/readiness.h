@@ -39,6 +39,8 @@ void readiness_unwatch(struct lklsock_socket *sock);
 /* Has changes told until readiness_disarm(), unless one of events is up. Return: mask, or a refusal. */
 long readiness_arm(struct lklsock_socket *sock, unsigned events);
 void readiness_disarm(struct lklsock_socket *sock);
+/* What is up in either half, as far as was told. Context: any. */
+unsigned readiness_mask(const struct lklsock_socket *sock);
 
 long socket_wait(struct lklsock_socket *sock, unsigned events, uint64_t deadline_ns);
 long socket_poll(struct lklsock_socket *sock);

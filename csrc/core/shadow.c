@@ -48,7 +48,7 @@ struct shadow {
 /* What a poller shall see. */
 static unsigned wanted(const struct lklsock_socket *sock)
 {
-	unsigned mask = __atomic_load_n(&sock->watch_state.mask, __ATOMIC_SEQ_CST);
+	unsigned mask = readiness_mask(sock);
 	unsigned want = mask & (EPOLLIN | EPOLLOUT);
 
 	if (mask & EPOLLERR)
@@ -62,7 +62,7 @@ static unsigned wanted(const struct lklsock_socket *sock)
 static void show_hang_up(struct shadow *shadow)
 {
 	/* What is left in flight to us makes the program's end see an error as well. */
-	if (!(__atomic_load_n(&shadow->sock->watch_state.mask, __ATOMIC_ACQUIRE) & EPOLLERR))
+	if (!(readiness_mask(shadow->sock) & EPOLLERR))
 		host_pair_show_writable(&shadow->pair);
 	host_pair_show_hang_up(&shadow->pair);
 	shadow->shown |= EPOLLHUP;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "halves.h"
 #include "host/host.h"
 #include "life.h"
 #include "linger.h"
@@ -37,6 +38,7 @@ void socket_unref(struct lklsock_socket *sock)
 	if (__atomic_sub_fetch(&sock->refs, 1, __ATOMIC_ACQ_REL))
 		return;
 	shadow_free(sock->shadow);
+	halves_free(sock->host_half);
 	pthread_mutex_destroy(&sock->making);
 	free(sock);
 }
@@ -75,6 +77,7 @@ long socket_open(struct lklsock_task *task, int family, int type, int protocol,
 static void socket_finish(struct lklsock_socket *sock)
 {
 	syscall_closing_begin();
+	halves_close(sock);
 	shadow_close(sock);
 	if (__atomic_load_n(&sock->lingers, __ATOMIC_RELAXED))
 		linger_disarm(sock);

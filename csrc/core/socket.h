@@ -7,7 +7,7 @@
  *	uses	calls and sleepers in flight; the kernel's socket is closed when the last of them has left,
  *		so that no call meets a descriptor that is someone else's by now
  *	refs	memory: one for all users, one for the registry until it is finished, one for being on the
- *		queue of news (readiness.c), one for the shadow's end
+ *		queue of news (readiness.c), one for the shadow's end, one for the watch of the host half
  *
  *	open --socket_close()--> CLOSED, uses > 0 --the last use leaves--> finished
  *	                         CLOSED, uses = 0 ---------------------->
@@ -25,6 +25,7 @@
 #include <lklsock.h>
 
 struct shadow;
+struct host_half;
 
 #define SOCKET_CLOSED (1u << 31)	/* in uses */
 
@@ -47,8 +48,11 @@ struct lklsock_socket {
 	bool queued;			/* on the queue of news; atomic */
 	struct lklsock_socket *queue_next;
 
+	struct host_half *host_half;	/* halves.c; made by the first who joins one; atomic */
+	bool kernel_left;		/* atomic */
+
 	struct shadow *shadow;		/* atomic */
-	pthread_mutex_t making;		/* of watch and shadow; the kernel may be entered with it held */
+	pthread_mutex_t making;		/* of watch, halves and shadow; the kernel may be entered with it held */
 
 	struct lklsock_socket *next, **prev;	/* registry; its lock */
 };

@@ -34,6 +34,9 @@ long host_random_fill(void *buf, size_t bytes);
 int host_futex_wait(int *word, int value, uint64_t deadline_ns);
 void host_futex_wake(int *word, int count);
 
+/* EPOLL*: a descriptor's readiness now; EPOLLHUP if there is none. */
+uint32_t host_poll(int fd);
+
 /*
  * A file descriptor that the I/O thread looks after. Interest is one-shot, bit by bit:
  * host_io_arm() adds to it, an event clears the bits that it tells, EPOLLERR and EPOLLHUP clear
@@ -44,6 +47,7 @@ void host_futex_wake(int *word, int count);
 struct host_io_source {
 	int fd;			/* -1: none, only to be rung */
 	unsigned (*event)(struct host_io_source *source, uint32_t epoll_events);
+	bool borrowed;		/* fd is the caller's: fork(2) leaves the child's copy open */
 	/* The service's own. */
 	uint32_t armed;		/* EPOLL*; atomic */
 	uint32_t slot;

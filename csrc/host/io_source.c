@@ -179,7 +179,7 @@ void io_source_fork_close(void)
 
 		if (!source)
 			continue;
-		if (source->fd >= 0)
+		if (source->fd >= 0 && !source->borrowed)
 			close(source->fd);
 		source->fd = -1;
 	}

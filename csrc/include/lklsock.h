@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define LKLSOCK_ABI 1
+#define LKLSOCK_ABI 2
 
 #define LKLSOCK_ENOTRUNNING (-4096L)
 #define LKLSOCK_EREENTRY (-4097L)
@@ -148,6 +148,26 @@ struct lklsock_api {
 	 * then on (who closes it: socket_close does not). The same number on later calls.
 	 */
 	long (*socket_shadow)(struct lklsock_socket *sock);
+
+	/*
+	 * ---- halves. A socket may have a descriptor of the host beside the kernel's socket, or in its place: what
+	 * is ready there counts in socket_wait(), socket_poll() and the shadow. The socket calls above reach the
+	 * kernel's half only.
+	 *
+	 * host_fd, non-blocking, stays the caller's, who leaves it, or closes the socket, before closing it.
+	 * Return: 0, -EBUSY: it has one, or -errno.
+	 */
+	long (*socket_join_host)(struct lklsock_socket *sock, int host_fd);
+	long (*socket_leave_host)(struct lklsock_socket *sock);
+	/* Closes the kernel's half for good; calls on it are -EBADF. The shadow stays. */
+	long (*socket_leave_kernel)(struct lklsock_socket *sock);
+	/* Puts the kernel's half of other in the place of its own, which is closed. Close other then. */
+	long (*socket_replace_kernel)(struct lklsock_socket *sock, struct lklsock_socket *other);
+	/*
+	 * After each call on the host's half: takes back from the shadow what is no longer ready.
+	 * came_short: EPOLLIN or EPOLLOUT if the call found less of it than it wanted.
+	 */
+	long (*socket_refresh)(struct lklsock_socket *sock, unsigned came_short);
 
 	/*
 	 * ---- links. *_open give an unattached link; a wrapper takes over the link it wraps (the old pointer then

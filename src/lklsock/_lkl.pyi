@@ -169,6 +169,23 @@ class Socket:
         """The readiness mask now."""
     def shadow(self) -> int:
         """The host file descriptor that mirrors the readiness; the caller owns it."""
+    def join_host(self, fd: int, /) -> None:
+        """What is ready of a host descriptor counts as the socket's, too.
+
+        It is non-blocking, and stays the caller's, who closes this socket, or calls `leave_host`,
+        before closing it. Beside the kernel's half, it is writable when both are.
+        """
+    def leave_host(self) -> None: ...
+    def leave_kernel(self) -> None:
+        """Closes the kernel's half for good: calls on it fail with EBADF. The shadow stays."""
+    def replace_kernel(self, other: Socket, /) -> None:
+        """Puts the kernel's half of another socket in the place of its own; close that one then."""
+    def refresh(self, came_short: int, /) -> None:
+        """To be called after each call on the host half.
+
+        Args:
+            came_short: IN or OUT if the call found less of it than it wanted, else 0.
+        """
 
 def wire_pair(library: Kernel) -> tuple[int, int]:
     """Two connected host descriptors for `Kernel.wire`, of this or another process."""

@@ -18,6 +18,7 @@ struct lklsock_socket {
 	atomic_int fd;		/* -1 when closed */
 	int closed_event;
 	atomic_int shadow;	/* -1 before the first */
+	atomic_int host_fd;	/* -1: no host half */
 };
 
 static struct lklsock_socket *wrap_fd(int fd)
@@ -27,6 +28,7 @@ static struct lklsock_socket *wrap_fd(int fd)
 	atomic_init(&sock->refs, 1);
 	atomic_init(&sock->fd, fd);
 	atomic_init(&sock->shadow, -1);
+	atomic_init(&sock->host_fd, -1);
 	sock->closed_event = eventfd(0, EFD_CLOEXEC);
 	atomic_fetch_add(&fake_sockets, 1);
 	return sock;
@@ -243,8 +245,9 @@ static long do_socket_wait(struct lklsock_socket *sock, unsigned events, uint64_
 
 static long do_socket_poll(struct lklsock_socket *sock)
 {
+	int host_fd = atomic_load(&sock->host_fd);
 	struct pollfd pfd = {
-		.fd = atomic_load(&sock->fd),
+		.fd = host_fd < 0 ? atomic_load(&sock->fd) : host_fd,
 		.events = POLLIN | POLLPRI | POLLOUT | POLLRDHUP,
 	};
 
@@ -258,6 +261,40 @@ static long do_socket_shadow(struct lklsock_socket *sock)
 	if (atomic_load(&sock->shadow) < 0)
 		atomic_store(&sock->shadow, fcntl(sock->fd, F_DUPFD_CLOEXEC, 0));
 	return atomic_load(&sock->shadow);
+}
+
+/* The host half is remembered, and the poll's alone. */
+static long do_socket_join_host(struct lklsock_socket *sock, int host_fd)
+{
+	int none = -1;
+
+	ENTER;
+	return atomic_compare_exchange_strong(&sock->host_fd, &none, host_fd) ? 0 : -EBUSY;
+}
+
+static long do_socket_leave_host(struct lklsock_socket *sock)
+{
+	ENTER;
+	atomic_store(&sock->host_fd, -1);
+	return 0;
+}
+
+static long do_socket_leave_kernel(struct lklsock_socket *sock)
+{
+	ENTER;
+	return result(dup3(sock->closed_event, sock->fd, O_CLOEXEC)) < 0 ? -errno : 0;
+}
+
+static long do_socket_replace_kernel(struct lklsock_socket *sock, struct lklsock_socket *other)
+{
+	ENTER;
+	return result(dup3(other->fd, sock->fd, O_CLOEXEC)) < 0 ? -errno : 0;
+}
+
+static long do_socket_refresh(struct lklsock_socket *sock, unsigned came_short)
+{
+	ENTER;
+	return came_short & ~(unsigned)(POLLIN | POLLOUT) ? -EINVAL : 0;
 }
 
 void fake_sockets_fill(struct lklsock_api *api)
@@ -286,4 +323,9 @@ void fake_sockets_fill(struct lklsock_api *api)
 	api->socket_wait = do_socket_wait;
 	api->socket_poll = do_socket_poll;
 	api->socket_shadow = do_socket_shadow;
+	api->socket_join_host = do_socket_join_host;
+	api->socket_leave_host = do_socket_leave_host;
+	api->socket_leave_kernel = do_socket_leave_kernel;
+	api->socket_replace_kernel = do_socket_replace_kernel;
+	api->socket_refresh = do_socket_refresh;
 }

@@ -21,7 +21,7 @@
 
 struct watch {
 	struct list_head dirty;
-	struct file *file;
+	struct file *file;	/* NULL: moved away from its own, to none */
 	struct lkl_watch_state *state;
 	poll_table table;
 	unsigned int entries;
@@ -64,8 +64,10 @@ static void watch_queue(struct file *file, wait_queue_head_t *head, poll_table *
 
 static unsigned int watch_poll(struct watch *watch)
 {
-	unsigned int mask = (__force unsigned int)vfs_poll(watch->file, NULL) & EVENTS;
+	unsigned int mask = 0;
 
+	if (likely(watch->file))
+		mask = (__force unsigned int)vfs_poll(watch->file, NULL) & EVENTS;
 	lkl_stats.watch_polls++;
 	if (mask != watch->state->mask) {
 		lkl_stats.watch_changes++;
@@ -87,6 +89,27 @@ void lkl_watch_flush(void)
 	}
 }
 
+/* Takes over the file. */
+static unsigned int watch_attach(struct watch *watch, struct file *file)
+{
+	watch->file = file;
+	init_poll_funcptr(&watch->table, watch_queue);
+	return (__force unsigned int)vfs_poll(file, &watch->table) & EVENTS;
+}
+
+static void watch_detach(struct watch *watch)
+{
+	unsigned int i;
+
+	for (i = 0; i < watch->entries; i++)
+		remove_wait_queue(watch->entry[i].head, &watch->entry[i].wait);
+	watch->entries = 0;
+	list_del_init(&watch->dirty);
+	if (watch->file)
+		fput(watch->file);
+	watch->file = NULL;
+}
+
 static long watch_add(long *args)
 {
 	struct file *file = fget(args[0]);
@@ -100,23 +123,34 @@ static long watch_add(long *args)
 		return 0;
 	}
 	INIT_LIST_HEAD(&watch->dirty);
-	watch->file = file;
 	watch->state = (struct lkl_watch_state *)args[1];
-	init_poll_funcptr(&watch->table, watch_queue);
-	watch->state->mask = (__force unsigned int)vfs_poll(file, &watch->table) & EVENTS;
+	watch->state->mask = watch_attach(watch, file);
 	return (long)watch;
 }
 
 static long watch_del(long *args)
 {
 	struct watch *watch = (struct watch *)args[0];
-	unsigned int i;
 
-	for (i = 0; i < watch->entries; i++)
-		remove_wait_queue(watch->entry[i].head, &watch->entry[i].wait);
-	list_del(&watch->dirty);
-	fput(watch->file);
+	watch_detach(watch);
 	kfree(watch);
+	return 0;
+}
+
+static long watch_move(long *args)
+{
+	struct watch *watch = (struct watch *)args[0];
+	struct file *file = NULL;
+
+	if (args[1] >= 0) {
+		file = fget(args[1]);
+		if (!file)
+			return -EBADF;
+	}
+	watch_detach(watch);
+	if (file)
+		watch_attach(watch, file);
+	watch_poll(watch);
 	return 0;
 }
 
@@ -143,6 +177,13 @@ void lkl_watch_del(void *watch)
 	struct lkl_request request = { .nr = -1, .fn = watch_del, .args = { (long)watch } };
 
 	lkl_submit(&request);
+}
+
+long lkl_watch_move(void *watch, int fd)
+{
+	struct lkl_request request = { .nr = -1, .fn = watch_move, .args = { (long)watch, fd } };
+
+	return lkl_submit(&request);
 }
 
 long lkl_watch_arm(void *watch, unsigned int events)

@@ -165,6 +165,8 @@ void lkl_net_event(void *device, unsigned int events);
  */
 void *lkl_watch_add(int fd, struct lkl_watch_state *state);
 void lkl_watch_del(void *watch);
+/* The watch is of another open file from now on; fd -1: of none, and shows nothing. Return: 0 or -errno. */
+long lkl_watch_move(void *watch, int fd);
 /* Arms (armed += 1) unless one of events is up already. Return: the mask now, or LKL_DEAD. */
 long lkl_watch_arm(void *watch, unsigned int events);
 
