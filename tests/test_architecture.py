@@ -23,7 +23,7 @@ LAYERS = [
     *("socket", "mptcp", "dns", "stack"),
     *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
     *("_mptcp_info", "_socket", "_interface", "link"),
-    *("_transfer", "_attributes", "_shadow", "_options", "_resolver"),
+    *("_transfer", "_attributes", "_shadow", "_options", "_resolver", "_sendfile"),
     *("_netlink", "_mptcp_netlink"),
     *("_wait", "_ledger", "errors", "_lkl"),
 ]

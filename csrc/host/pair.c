@@ -38,7 +38,7 @@ int host_pair_open(struct host_pair *pair)
 	struct stat stat;
 	int ends[2], err;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends))
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return -errno;
 	if (fstat(ends[0], &stat) ||
 	    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest))) {

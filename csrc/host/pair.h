@@ -12,7 +12,7 @@
  * number, which may be closed, and even a stranger's, by then: it is compared with the inode
  * before it is touched.
  *
- * Nothing here blocks. Calls on one pair do not run at the same time (see the lock of
+ * Nothing here blocks, whatever O_NONBLOCK says, which is for the program to set. Calls on one pair do not run at the same time (see the lock of
  * core/shadow.c).
  */
 #ifndef HOST_PAIR_H

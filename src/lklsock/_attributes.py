@@ -84,7 +84,7 @@ class Attributes(_base):
 
     @property
     def proto(self) -> int:
-        """Like `socket.socket.proto`, except that a TCP socket upgraded to MPTCP says 6."""
+        """Like `socket.socket.proto`: what the program asked for, whether upgraded or not."""
         return super().proto if self._kind is None else self._kind.proto
 
     # ---- time
@@ -103,7 +103,7 @@ class Attributes(_base):
         if self._lkl is None:
             _base.settimeout(self, value)
         else:
-            self._timeout = None if value is None else _seconds(value)
+            self._set_timeout(None if value is None else _seconds(value))
 
     def getblocking(self) -> bool:
         """Like `socket.socket.getblocking`."""
@@ -114,7 +114,22 @@ class Attributes(_base):
         if self._lkl is None:
             _base.setblocking(self, flag)
         else:
-            self._timeout = None if flag else 0.0
+            self._set_timeout(None if flag else 0.0)
+
+    def _set_timeout(self, timeout_s: float | None) -> None:
+        self._timeout = timeout_s
+        if self._shadow is not None:
+            os.set_blocking(self._shadow[1], timeout_s is None)
+
+    def _patience(self) -> float | None:
+        """The timeout of a call that has to wait now.
+
+        Who has the descriptor can make it non-blocking by fcntl(2), too.
+        """
+        timeout_s = self._timeout
+        if timeout_s is None and self._shadow is not None:
+            return None if os.get_blocking(self._shadow[1]) else 0.0
+        return timeout_s
 
     # ---- options
 
@@ -142,7 +157,7 @@ class Attributes(_base):
             return hint
         if level == _SOL_SOCKET and not buflen and self._kind is not None:
             if optname == SO_PROTOCOL and self._kind.upgraded:
-                return self._kind.proto
+                return SOL_TCP
             if optname == _SO_ERROR and not value and self._kind.required:
                 return errno.EPROTO if self._is_connected(lkl) and self._fell_back(lkl) else 0
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import operator
 import os
 import socket as _stdlib
 import struct
@@ -210,11 +211,19 @@ def index_to_name(kernel: _lkl.Kernel, index: int) -> str:
     """The name of an interface.
 
     Raises:
-        OSError: ENODEV.
+        OSError: ENXIO, as if_indextoname(3).
     """
+    index = operator.index(index)
+    if not 0 <= index < 2**32:
+        raise OverflowError("interface index out of range")
     request = bytearray(_IFREQ_BYTES)
-    struct.pack_into("=i", request, _IFNAMSIZ, index)
-    _ioctl(kernel, _SIOCGIFNAME, request)
+    struct.pack_into("=I", request, _IFNAMSIZ, index)
+    try:
+        _ioctl(kernel, _SIOCGIFNAME, request)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise OSError(errno.ENXIO, os.strerror(errno.ENXIO)) from None
+        raise
     return os.fsdecode(bytes(request[:_IFNAMSIZ]).rstrip(b"\0"))
 
 

@@ -15,9 +15,10 @@ from _thread import allocate_lock
 from collections.abc import Callable
 
 from . import _lkl
-from ._attributes import IPPROTO_MPTCP, SOL_TCP
+from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, SOL_TCP
 from ._resolver import resolve
-from ._shadow import Kind, cast, find
+from ._sendfile import send_file
+from ._shadow import Kind, Shadow, cast, find
 from ._transfer import Transfer
 from ._wait import Limit, until
 
@@ -47,6 +48,7 @@ STACK_FAMILIES = frozenset(
 _IP_FAMILIES = frozenset((int(_stdlib.AF_INET), int(_stdlib.AF_INET6)))
 
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY)
+_SOL_SOCKET = int(_stdlib.SOL_SOCKET)
 _SOCK_STREAM = int(_stdlib.SOCK_STREAM)
 _SOCK_NONBLOCK = int(_stdlib.SOCK_NONBLOCK)
 _TYPE_FLAGS = int(_stdlib.SOCK_NONBLOCK | _stdlib.SOCK_CLOEXEC)
@@ -73,7 +75,7 @@ class socket(Transfer):
     """Like `socket.socket`, except that network families are served by a Linux kernel inside.
 
     TCP sockets are upgraded to MPTCP, as far as the stack's `mptcp_mode` says; `mptcp` tells what
-    became of one. `proto` stays IPPROTO_TCP.
+    became of one. `proto` stays what the program asked for.
 
     `fileno()` is a host descriptor that mirrors the readiness: good for select, poll, epoll and
     everything built on these, not for read(2) and write(2).
@@ -94,7 +96,7 @@ class socket(Transfer):
             if shadow is None or not isinstance(fileno, int):
                 _base.__init__(self, family, type, proto, fileno)
                 return
-            self._take(shadow.sock, shadow.kind)
+            self._take(shadow.sock, _kind_of(shadow, family, type, proto))
             self._shadow = shadow, fileno
             self._note_low_water(shadow.sock)
             return
@@ -160,6 +162,8 @@ class socket(Transfer):
                 if self._shadow is None:
                     assert self._kind is not None
                     self._shadow = cast(lkl, self._kind)
+                    if self._timeout is not None:
+                        os.set_blocking(self._shadow[1], False)
         return self._shadow[1]
 
     def detach(self) -> int:
@@ -254,7 +258,7 @@ class socket(Transfer):
             error = lkl.connect(address)
         # A blocking connect() joins one that is under way.
         if error == errno.EINPROGRESS or (error == errno.EALREADY and self._timeout is None):
-            limit = Limit(lkl, _lkl.OUT, self._timeout)
+            limit = Limit(lkl, _lkl.OUT, self._patience())
             while error in _UNDER_WAY:
                 limit.wait(errno.EINPROGRESS)
                 # Not SO_ERROR: the kernel learns only from this call that we know of the outcome.
@@ -285,7 +289,7 @@ class socket(Transfer):
             return accepted, address
         answer = lkl.accept()
         if answer is None:
-            answer = until(lkl, _lkl.IN, self._timeout, lkl.accept)
+            answer = until(lkl, _lkl.IN, self._patience(), lkl.accept)
         if answer is None or self._kind is None:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         sock, address = answer
@@ -304,16 +308,33 @@ class socket(Transfer):
 
     # ---- files
 
-    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Like `socket.socket.sendfile`, except that a kernel socket always uses send()."""
+    def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """What `sendfile` does with a regular file: pread(2) and send() for a kernel socket."""
         if self._lkl is None:
-            return super().sendfile(file, offset, count)
-        return self._sendfile_use_send(file, offset, count)  # type: ignore[attr-defined,no-any-return]
+            return super()._sendfile_use_sendfile(file, offset, count)  # type: ignore[misc,no-any-return]
+        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
+        return send_file(self, file, offset, count)
 
 
 socket.__module__ = "lklsock.socket"
 
 _lock = allocate_lock()
+
+
+def _kind_of(shadow: Shadow, family: int, type: int, proto: int) -> Kind:
+    """What a socket is that a program makes of a descriptor: what it does not say is found out."""
+    kind = shadow.kind
+    if proto == -1:
+        found = SOL_TCP if kind.upgraded else shadow.sock.getsockopt(_SOL_SOCKET, SO_PROTOCOL)
+        assert isinstance(found, int)
+        proto = found
+    return Kind(
+        kind.family if family == -1 else family,
+        kind.type if type == -1 else type & ~_TYPE_FLAGS,
+        proto,
+        kind.upgraded,
+        kind.required,
+    )
 
 
 def _open(world: World, family: int, type: int, proto: int) -> tuple[_lkl.Socket, Kind]:
@@ -329,7 +350,7 @@ def _open(world: World, family: int, type: int, proto: int) -> tuple[_lkl.Socket
         required = mode == "require"
         try:
             sock = kernel.socket(family, type, IPPROTO_MPTCP)
-            return sock, Kind(family, plain_type, SOL_TCP, upgraded=True, required=required)
+            return sock, Kind(family, plain_type, proto, upgraded=True, required=required)
         except OSError as error:
             if required or error.errno not in (errno.ENOPROTOOPT, errno.EPROTONOSUPPORT):
                 raise

@@ -38,6 +38,7 @@ _OOB = int(_stdlib.MSG_OOB)
 _PEEK = int(_stdlib.MSG_PEEK)
 _WAITALL = int(_stdlib.MSG_WAITALL)
 _PROTOCOL = int(_stdlib.SOL_SOCKET), SO_PROTOCOL
+_RIGHTS = int(_stdlib.SOL_SOCKET), int(_stdlib.SCM_RIGHTS)
 _LOW_WATER = int(_stdlib.SOL_SOCKET), int(_stdlib.SO_RCVLOWAT)
 
 
@@ -73,7 +74,7 @@ class Transfer(Attributes):
         if type(data) is bytes and sent == len(data):
             return None
         rest = _bytes_of(data)[sent or 0 :]
-        limit = Limit(lkl, _OUT, self._timeout)
+        limit = Limit(lkl, _OUT, self._patience())
         while rest:
             if sent is None:
                 limit.wait()
@@ -115,7 +116,7 @@ class Transfer(Attributes):
             return self._send_rest(lkl, data, flags, sent)
         if flags & _DONTWAIT and self._timeout is None:
             raise would_block()
-        return until(lkl, _OUT, self._timeout, lkl.sendto, data, flags, address) or 0
+        return until(lkl, _OUT, self._patience(), lkl.sendto, data, flags, address) or 0
 
     def sendmsg(
         self,
@@ -137,9 +138,8 @@ class Transfer(Attributes):
             _refuse_urgent(lkl)
         buffers = list(buffers)
         ancdata = list(ancdata)
-        for level, kind, _ in ancdata:
-            if level == _stdlib.SOL_SOCKET and kind == _stdlib.SCM_RIGHTS:
-                raise OSError(errno.EOPNOTSUPP, "SCM_RIGHTS is for AF_UNIX sockets")
+        if any(tuple(item[:2]) == _RIGHTS for item in ancdata):
+            raise OSError(errno.EOPNOTSUPP, "SCM_RIGHTS is for AF_UNIX sockets")
         try:
             sent = lkl.sendmsg(buffers, ancdata, flags, address)
         except _gaierror:
@@ -151,7 +151,7 @@ class Transfer(Attributes):
             if flags & _FASTOPEN:
                 flags &= ~_FASTOPEN
                 address = None
-            sent = until(lkl, _OUT, self._timeout, lkl.sendmsg, buffers, ancdata, flags, address)
+            sent = until(lkl, _OUT, self._patience(), lkl.sendmsg, buffers, ancdata, flags, address)
         if sent is None:
             return 0
         if self._timeout is None and not flags & _DONTWAIT:
@@ -174,7 +174,7 @@ class Transfer(Attributes):
             return sent
         view = _bytes_of(data)
         total = sent or 0
-        limit = Limit(lkl, _OUT, self._timeout)
+        limit = Limit(lkl, _OUT, self._patience())
         while total < len(view) or sent is None:
             try:
                 limit.wait()
@@ -203,7 +203,7 @@ class Transfer(Attributes):
             return data
         if data is None:
             self._check_waits(flags)
-            data = until(lkl, _IN, self._timeout, lkl.recv, bufsize, flags)
+            data = until(lkl, _IN, self._patience(), lkl.recv, bufsize, flags)
             if data is None:
                 return b""
         target = self._target(len(data), bufsize, flags)
@@ -226,7 +226,7 @@ class Transfer(Attributes):
             return count
         if count is None:
             self._check_waits(flags)
-            count = until(lkl, _IN, self._timeout, lkl.recv_into, buffer, nbytes, flags)
+            count = until(lkl, _IN, self._patience(), lkl.recv_into, buffer, nbytes, flags)
             if count is None:
                 return 0
         view = _bytes_of(buffer)
@@ -248,7 +248,7 @@ class Transfer(Attributes):
         answer = lkl.recvfrom(bufsize, flags)
         if answer is None:
             self._check_waits(flags)
-            answer = until(lkl, _IN, self._timeout, lkl.recvfrom, bufsize, flags)
+            answer = until(lkl, _IN, self._patience(), lkl.recvfrom, bufsize, flags)
             if answer is None:
                 return b"", None
         data, address = answer
@@ -269,7 +269,7 @@ class Transfer(Attributes):
         answer = lkl.recvfrom_into(buffer, nbytes, flags)
         if answer is None:
             self._check_waits(flags)
-            answer = until(lkl, _IN, self._timeout, lkl.recvfrom_into, buffer, nbytes, flags)
+            answer = until(lkl, _IN, self._patience(), lkl.recvfrom_into, buffer, nbytes, flags)
             if answer is None:
                 return 0, None
         count, address = answer
@@ -291,7 +291,7 @@ class Transfer(Attributes):
         answer = lkl.recvmsg(bufsize, ancbufsize, flags)
         if answer is None:
             self._check_waits(flags)
-            answer = until(lkl, _IN, self._timeout, lkl.recvmsg, bufsize, ancbufsize, flags)
+            answer = until(lkl, _IN, self._patience(), lkl.recvmsg, bufsize, ancbufsize, flags)
             if answer is None:
                 return b"", [], 0, None
         data, ancdata, msg_flags, address = answer
@@ -313,7 +313,7 @@ class Transfer(Attributes):
         answer = lkl.recvmsg_into(buffers, ancbufsize, flags)
         if answer is None:
             self._check_waits(flags)
-            answer = until(lkl, _IN, self._timeout, lkl.recvmsg_into, buffers, ancbufsize, flags)
+            answer = until(lkl, _IN, self._patience(), lkl.recvmsg_into, buffers, ancbufsize, flags)
             if answer is None:
                 return 0, [], 0, None
         count, ancdata, msg_flags, address = answer

@@ -92,16 +92,7 @@ def patch(mode: str) -> None:
         return
     import lklsock
 
-    if not hasattr(lklsock, "patch"):
-        import socket as stdlib
-
-        from lklsock import socket as mirror
-
-        if mode == "all-tcp":
-            lklsock.set_default_stack(lklsock.Stack(mptcp="off"))
-        for name in mirror.IMPLEMENTS:
-            setattr(stdlib, name, getattr(mirror, name))
-    elif mode == "default":
+    if mode == "default":
         lklsock.patch()
     else:
         lklsock.patch(policy="all", mptcp="off" if mode == "all-tcp" else "prefer")
