@@ -1,4 +1,4 @@
-"""Round trips of one byte over loopback from Python, one thread, blocking sockets.
+"""Loopback from Python, one thread, blocking sockets: round trips of one byte, connections.
 
 The stdlib's sockets are TCP. lklsock's are what a program gets that changes nothing but its import:
 MPTCP; and TCP, for comparison.
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from figure import Figure, Target, alternate, main
+from python_pair import connected_pair
 
 import lklsock
 from lklsock import socket as ours
@@ -19,16 +20,7 @@ from lklsock import socket as ours
 RUNS = 7
 WARM_UP = 500
 ROUND_TRIPS = 20_000
-
-
-def _pair(module: Any) -> tuple[stdlib.socket, stdlib.socket]:
-    """A connected pair of a module that looks like the stdlib's."""
-    with module.create_server(("127.0.0.1", 0)) as listener:
-        client = module.create_connection(listener.getsockname())
-        server, _ = listener.accept()
-    for sock in (client, server):
-        sock.setsockopt(stdlib.IPPROTO_TCP, stdlib.TCP_NODELAY, 1)
-    return client, server
+CONNECTIONS = 1_000
 
 
 def _round_trips(client: stdlib.socket, server: stdlib.socket, count: int) -> None:
@@ -40,12 +32,29 @@ def _round_trips(client: stdlib.socket, server: stdlib.socket, count: int) -> No
 
 
 def _round_trip_us(module: Any) -> float:
-    client, server = _pair(module)
+    client, server = connected_pair(module)
     with client, server:
         _round_trips(client, server, WARM_UP)
         start = time.perf_counter()
         _round_trips(client, server, ROUND_TRIPS)
         return (time.perf_counter() - start) * 1e6 / ROUND_TRIPS
+
+
+def _connections(module: Any, listener: stdlib.socket, count: int) -> None:
+    address = listener.getsockname()
+    for _ in range(count):
+        client = module.create_connection(address)
+        server, _ = listener.accept()
+        client.close()
+        server.close()
+
+
+def _connect_close_us(module: Any) -> float:
+    with module.create_server(("127.0.0.1", 0)) as listener:
+        _connections(module, listener, CONNECTIONS // 10)
+        start = time.perf_counter()
+        _connections(module, listener, CONNECTIONS)
+        return (time.perf_counter() - start) * 1e6 / CONNECTIONS
 
 
 def benchmark(runs: int) -> Iterator[Figure]:
@@ -58,6 +67,13 @@ def benchmark(runs: int) -> Iterator[Figure]:
             alternate(runs, lambda: _round_trip_us(ours), lambda: _round_trip_us(stdlib)),
             less_is_better=True,
             target=Target("ratio", ">=", 2),
+        )
+        yield Figure(
+            f"python-connect-close-{name}",
+            "us",
+            alternate(runs, lambda: _connect_close_us(ours), lambda: _connect_close_us(stdlib)),
+            less_is_better=True,
+            target=Target("ratio", ">=", 1),
         )
 
 
