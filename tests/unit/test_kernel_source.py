@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,7 @@ def test_directory_without_a_kernel_is_refused(tmp_path: Path, cache: Path) -> N
         locate(cache, tmp_path)
 
 
+@pytest.mark.skipif(shutil.which("patch") is None, reason="takes patch: apt install patch")
 def test_patches_are_applied_in_order_to_a_copy_of_their_own(tmp_path: Path, cache: Path) -> None:
     archive = tmp_path / "linux.tar.xz"
     archive.write_bytes(kernel_tar())
