@@ -20,12 +20,13 @@ LINES_MAX = 500
 # A module imports only what stands below it: in a later row, or later in its row.
 LAYERS = [
     *("__main__", "cli", "monkey"),
-    *("socket", "mptcp", "dns", "stack"),
+    *("socket", "mptcp"),
+    *("_mptcp_endpoints", "_mptcp_events", "dns", "stack"),
     *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
-    *("_mptcp_info", "_socket", "_interface", "link"),
+    *("_mptcp_info", "_socket", "_interface", "_routing", "link"),
     *("_transfer", "_attributes", "_shadow", "_options", "_resolver", "_sendfile"),
-    *("_netlink", "_mptcp_netlink"),
-    *("_wait", "_ledger", "errors", "_lkl"),
+    *("_netlink", "_mptcp_netlink", "_rtnetlink"),
+    *("_wait", "_ledger", "_counters", "errors", "_lkl"),
 ]
 
 C_MAY_INCLUDE = {

@@ -97,9 +97,13 @@ static const struct lklsock_api api = {
 
 	.interface_up = interface_up,
 	.interface_mtu = interface_mtu,
+	.interface_carrier = interface_carrier,
 	.address_add = address_add,
+	.address_del = address_del,
 	.route_add = route_add,
+	.route_del = route_del,
 	.rule_add = rule_add,
+	.rule_del = rule_del,
 };
 
 const struct lklsock_api *lkl_api(unsigned abi)

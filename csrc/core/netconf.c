@@ -15,6 +15,7 @@
 #include "netlink.h"
 
 #define CREATE (NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+#define DELETE NLM_F_ACK
 
 static long ask(struct netlink_request *request)
 {
@@ -62,7 +63,19 @@ long interface_mtu(int ifindex, unsigned mtu)
 	return ask(&request);
 }
 
-long address_add(int ifindex, int family, const void *addr, unsigned prefix_len)
+long interface_carrier(int ifindex, bool carrier)
+{
+	const struct ifinfomsg body = { .ifi_index = ifindex };
+	const unsigned char value = carrier;
+	struct netlink_request request;
+
+	netlink_begin(&request, RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
+	netlink_attribute(&request, IFLA_CARRIER, &value, sizeof(value));
+	return ask(&request);
+}
+
+static long address_change(int type, int flags, int ifindex, int family, const void *addr,
+			   unsigned prefix_len)
 {
 	const struct ifaddrmsg body = {
 		.ifa_family = (unsigned char)family,
@@ -74,14 +87,24 @@ long address_add(int ifindex, int family, const void *addr, unsigned prefix_len)
 
 	if (!is_valid(family, prefix_len))
 		return -EINVAL;
-	netlink_begin(&request, RTM_NEWADDR, CREATE, &body, sizeof(body));
+	netlink_begin(&request, type, flags, &body, sizeof(body));
 	netlink_attribute(&request, IFA_LOCAL, addr, address_bytes(family));
 	netlink_attribute(&request, IFA_ADDRESS, addr, address_bytes(family));
 	return ask(&request);
 }
 
-long route_add(int ifindex, int family, const void *dst, unsigned prefix_len, const void *gateway,
-	       uint32_t metric, uint32_t table)
+long address_add(int ifindex, int family, const void *addr, unsigned prefix_len)
+{
+	return address_change(RTM_NEWADDR, CREATE, ifindex, family, addr, prefix_len);
+}
+
+long address_del(int ifindex, int family, const void *addr, unsigned prefix_len)
+{
+	return address_change(RTM_DELADDR, DELETE, ifindex, family, addr, prefix_len);
+}
+
+static long route_change(int type, int flags, int ifindex, int family, const void *dst,
+			 unsigned prefix_len, const void *gateway, uint32_t metric, uint32_t table)
 {
 	const struct rtmsg body = {
 		.rtm_family = (unsigned char)family,
@@ -95,7 +118,7 @@ long route_add(int ifindex, int family, const void *dst, unsigned prefix_len, co
 
 	if (!is_valid(family, prefix_len) || (prefix_len && !dst))
 		return -EINVAL;
-	netlink_begin(&request, RTM_NEWROUTE, CREATE, &body, sizeof(body));
+	netlink_begin(&request, type, flags, &body, sizeof(body));
 	if (prefix_len)
 		netlink_attribute(&request, RTA_DST, dst, address_bytes(family));
 	if (gateway)
@@ -107,7 +130,22 @@ long route_add(int ifindex, int family, const void *dst, unsigned prefix_len, co
 	return ask(&request);
 }
 
-long rule_add(int family, const void *src, unsigned prefix_len, uint32_t table, uint32_t priority)
+long route_add(int ifindex, int family, const void *dst, unsigned prefix_len, const void *gateway,
+	       uint32_t metric, uint32_t table)
+{
+	return route_change(RTM_NEWROUTE, CREATE, ifindex, family, dst, prefix_len, gateway, metric,
+			    table);
+}
+
+long route_del(int ifindex, int family, const void *dst, unsigned prefix_len, const void *gateway,
+	       uint32_t metric, uint32_t table)
+{
+	return route_change(RTM_DELROUTE, DELETE, ifindex, family, dst, prefix_len, gateway, metric,
+			    table);
+}
+
+static long rule_change(int type, int flags, int family, const void *src, unsigned prefix_len,
+			uint32_t table, uint32_t priority)
 {
 	const struct fib_rule_hdr body = {
 		.family = (unsigned char)family,
@@ -115,15 +153,28 @@ long rule_add(int family, const void *src, unsigned prefix_len, uint32_t table, 
 		.table = table < 256 ? (unsigned char)table : RT_TABLE_UNSPEC,
 		.action = FR_ACT_TO_TBL,
 	};
+	const uint32_t no_default = 0;
 	struct netlink_request request;
 
 	if (!is_valid(family, prefix_len) || (prefix_len && !src))
 		return -EINVAL;
-	netlink_begin(&request, RTM_NEWRULE, CREATE, &body, sizeof(body));
+	netlink_begin(&request, type, flags, &body, sizeof(body));
 	if (prefix_len)
 		netlink_attribute(&request, FRA_SRC, src, address_bytes(family));
+	else
+		netlink_attribute(&request, FRA_SUPPRESS_PREFIXLEN, &no_default, sizeof(no_default));
 	netlink_attribute(&request, FRA_TABLE, &table, sizeof(table));
 	if (priority)
 		netlink_attribute(&request, FRA_PRIORITY, &priority, sizeof(priority));
 	return ask(&request);
+}
+
+long rule_add(int family, const void *src, unsigned prefix_len, uint32_t table, uint32_t priority)
+{
+	return rule_change(RTM_NEWRULE, CREATE, family, src, prefix_len, table, priority);
+}
+
+long rule_del(int family, const void *src, unsigned prefix_len, uint32_t table, uint32_t priority)
+{
+	return rule_change(RTM_DELRULE, DELETE, family, src, prefix_len, table, priority);
 }

@@ -194,12 +194,19 @@ struct lklsock_api {
 	/* ---- what boot needs of the network. family AF_INET or AF_INET6, addresses in network order. */
 	long (*interface_up)(int ifindex, bool up);
 	long (*interface_mtu)(int ifindex, unsigned mtu);
+	/* false takes the carrier of a link's device away, whatever the link has; true leaves it to the link. */
+	long (*interface_carrier)(int ifindex, bool carrier);
 	long (*address_add)(int ifindex, int family, const void *addr, unsigned prefix_len);
+	long (*address_del)(int ifindex, int family, const void *addr, unsigned prefix_len);
 	/* gateway NULL: on link. prefix_len 0 and dst NULL: default route. metric 0: the kernel's. */
 	long (*route_add)(int ifindex, int family, const void *dst, unsigned prefix_len,
 			  const void *gateway, uint32_t metric, uint32_t table);
-	/* Traffic from addr is routed by table. */
+	long (*route_del)(int ifindex, int family, const void *dst, unsigned prefix_len,
+			  const void *gateway, uint32_t metric, uint32_t table);
+	/* Traffic from src is routed by table. prefix_len 0: all is, but for the table's default routes. */
 	long (*rule_add)(int family, const void *src, unsigned prefix_len, uint32_t table,
+			 uint32_t priority);
+	long (*rule_del)(int family, const void *src, unsigned prefix_len, uint32_t table,
 			 uint32_t priority);
 };
 

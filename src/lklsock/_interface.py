@@ -9,14 +9,13 @@ import os
 import socket as _stdlib
 import struct
 
-from . import _lkl
-from .link import Address, Direction, Link, Subnet
+from . import _lkl, _rtnetlink
+from ._routing import MAIN_TABLE, SourceRoutes, family_of, interface_of
+from .link import Direction, Link, Subnet
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
     from typing import Any
-
-MAIN_TABLE = 254
 
 _MULTICAST_LINK_LOCAL = ipaddress.ip_network("ff02::/16")
 _IPV6_LOOPBACK = f"{1:032x}"
@@ -25,13 +24,6 @@ _SIOCGIFNAME = 0x8910
 _SIOCGIFINDEX = 0x8933
 _IFREQ_BYTES = 40
 _IFNAMSIZ = 16
-
-_NLMSGHDR = struct.Struct("=IHHII")
-_IFINFOMSG = struct.Struct("=BxHiII")
-_NLM_F_REQUEST = 1
-_NLMSG_ERROR = 2
-_RTM_GETLINK = 18
-_IFF_LOWER_UP = 1 << 16
 
 
 class Interface:
@@ -53,6 +45,7 @@ class Interface:
         self.ifindex = ifindex
         self._kernel = kernel
         self._handle = handle
+        self._routes = SourceRoutes(kernel, ifindex)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ifindex={self.ifindex}>"
@@ -60,7 +53,7 @@ class Interface:
     @property
     def carrier(self) -> bool:
         """Whether something is connected to the link."""
-        return bool(_flags(self._kernel, self.ifindex) & _IFF_LOWER_UP)
+        return bool(_flags(self._kernel, self.ifindex) & _rtnetlink.IFF_LOWER_UP)
 
     def counters(self) -> dict[str, int]:
         """Frames and bytes that the link carried, lost and refused, since it was added."""
@@ -88,16 +81,49 @@ class Interface:
         self._attached().impair_set(tx.packed(), (rx or tx).packed())
 
     def set_up(self, up: bool = True) -> None:
-        """Takes the interface up or down."""
+        """Takes the interface up or down. It keeps its addresses and routes."""
+        if not up:
+            self._kernel.write_file(f"/proc/sys/net/ipv6/conf/{self.name}/keep_addr_on_down", b"1")
         self._kernel.interface_up(self.ifindex, up)
+        if up:
+            self._routes.restore()
+
+    def hold_down(self, down: bool = True) -> None:
+        """Takes the carrier away, whatever the link has, or leaves it to the link again.
+
+        For who knows better, such as that a network behind the link is lost.
+        """
+        self._kernel.interface_carrier(self.ifindex, not down)
 
     def set_mtu(self, mtu: int) -> None:
         """Changes the MTU, bytes."""
         self._kernel.interface_mtu(self.ifindex, mtu)
 
     def add_address(self, address: str) -> None:
-        """Adds an address with its prefix length: "10.0.0.2/24", "fd00::2/64"."""
+        """Adds an address with its prefix length: "10.0.0.2/24", "fd00::2/64".
+
+        What leaves from it leaves through this interface.
+
+        Raises:
+            OSError: EEXIST: it is there already, on this interface or on another one.
+        """
         self._add_subnet(ipaddress.ip_interface(address))
+
+    def remove_address(self, address: str) -> None:
+        """Removes an address, given as it was added, with what led from it.
+
+        Raises:
+            OSError: EADDRNOTAVAIL.
+        """
+        subnet = ipaddress.ip_interface(address)
+        self._kernel.address_del(
+            self.ifindex, family_of(subnet.version), subnet.ip.packed, subnet.network.prefixlen
+        )
+        self._routes.remove(subnet)
+
+    def set_gateway(self, gateway: str) -> None:
+        """Makes it the next hop of this interface's default routes, in place of the old one."""
+        self._routes.set_gateway(ipaddress.ip_address(gateway))
 
     def add_route(
         self,
@@ -118,10 +144,10 @@ class Interface:
         hop = None if gateway is None else ipaddress.ip_address(gateway)
         if destination != "default":
             network = ipaddress.ip_network(destination)
-            family, packed = _family(network.version), network.network_address.packed
+            family, packed = family_of(network.version), network.network_address.packed
             prefix_len: int = network.prefixlen
         elif hop is not None:
-            family, packed, prefix_len = _family(hop.version), None, 0
+            family, packed, prefix_len = family_of(hop.version), None, 0
         else:
             raise ValueError("destination must be 0.0.0.0/0 or ::/0 if there is no gateway")
         if prefix_len == 0:
@@ -137,54 +163,30 @@ class Interface:
         )
 
     def close(self) -> None:
-        """Removes the interface and closes the link."""
-        self._attached().close()
+        """Removes the interface with its routes, and closes the link."""
+        handle = self._attached()
+        self._routes.clear()
+        handle.close()
 
     def configure(self, link: Link) -> None:
-        """Takes the interface up, with the addresses and gateways of `link`.
-
-        What leaves from one of its addresses leaves through it: each interface has a routing table
-        of its own, and rules that lead there. MPTCP needs that to use several paths.
-        """
+        """Takes the interface up with what `link` has, and routes by source address."""
         self.set_up()
-        gateways = {address.version: address for address in link.gateways()}
         for subnet in link.subnets():
             self._add_subnet(subnet)
-            if not subnet.ip.is_link_local:
-                self._add_source_routes(subnet, gateways.get(subnet.version))
-        for gateway in gateways.values():
-            # The first link is the preferred one.
-            self._add_default(gateway, 100 + self.ifindex, MAIN_TABLE)
+        for gateway in link.gateways():
+            self._routes.set_gateway(gateway)
 
     def _add_subnet(self, subnet: Subnet) -> None:
+        other = None if subnet.ip.is_link_local else interface_of(self._kernel, subnet.ip)
+        if other not in (None, self.ifindex):
+            # Nobody could tell the two paths apart.
+            name = index_to_name(self._kernel, other)
+            text = f"{os.strerror(errno.EEXIST)}: {subnet.ip} is an address of {name} already"
+            raise OSError(errno.EEXIST, text)
         self._kernel.address_add(
-            self.ifindex, _family(subnet.version), subnet.ip.packed, subnet.network.prefixlen
+            self.ifindex, family_of(subnet.version), subnet.ip.packed, subnet.network.prefixlen
         )
-
-    def _add_source_routes(self, subnet: Subnet, gateway: Address | None) -> None:
-        table = 1000 + self.ifindex
-        family = _family(subnet.version)
-        network = subnet.network
-        self._kernel.rule_add(family, subnet.ip.packed, subnet.max_prefixlen, table, table)
-        try:
-            self._kernel.route_add(
-                self.ifindex,
-                family,
-                network.network_address.packed,
-                network.prefixlen,
-                None,
-                0,
-                table,
-            )
-            if gateway is not None:
-                self._add_default(gateway, 0, table)
-        except FileExistsError:
-            # Two addresses of one subnet.
-            pass
-
-    def _add_default(self, gateway: Address, metric: int, table: int) -> None:
-        family = _family(gateway.version)
-        self._kernel.route_add(self.ifindex, family, None, 0, gateway.packed, metric, table)
+        self._routes.add(subnet)
 
     def _attached(self) -> _lkl.Link:
         if self._handle is None:
@@ -282,21 +284,12 @@ def address_families(kernel: _lkl.Kernel) -> set[int]:
 
 
 def _flags(kernel: _lkl.Kernel, ifindex: int) -> int:
-    """The interface's IFF_*; more of them than an ioctl tells. Source: rtnetlink(7)."""
-    body = _IFINFOMSG.pack(0, 0, ifindex, 0, 0)
-    header = _NLMSGHDR.pack(_NLMSGHDR.size + len(body), _RTM_GETLINK, _NLM_F_REQUEST, 1, 0)
-    sock = kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, 0)
+    """The interface's IFF_*; more of them than an ioctl tells."""
+    sock = kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _rtnetlink.NETLINK_ROUTE)
     try:
-        sock.sendto(header + body, 0, (0, 0))
-        answer = sock.recv(8192) or b""
+        sock.sendto(_rtnetlink.link_request(ifindex), 0, (0, 0))
+        (state,) = _rtnetlink.answers(sock, dump=False)
     finally:
         sock.close()
-    if _NLMSGHDR.unpack_from(answer)[1] == _NLMSG_ERROR:
-        number = -struct.unpack_from("=i", answer, _NLMSGHDR.size)[0]
-        raise OSError(number, os.strerror(number))
-    flags: int = _IFINFOMSG.unpack_from(answer, _NLMSGHDR.size)[3]
-    return flags
-
-
-def _family(version: int) -> int:
-    return int(_stdlib.AF_INET if version == 4 else _stdlib.AF_INET6)
+    assert isinstance(state, _rtnetlink.LinkState)
+    return state.flags

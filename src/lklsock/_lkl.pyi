@@ -69,8 +69,11 @@ class Kernel:
     def wire_path(self, path: str, listen: bool) -> Link: ...
     def interface_up(self, ifindex: int, up: bool = True) -> None: ...
     def interface_mtu(self, ifindex: int, mtu: int) -> None: ...
+    def interface_carrier(self, ifindex: int, carrier: bool) -> None:
+        """False takes a link's carrier away, whatever the link has; True leaves it to the link."""
     def address_add(self, ifindex: int, family: int, address: bytes, prefix_len: int) -> None:
         """address: packed, as `socket.inet_pton` gives it."""
+    def address_del(self, ifindex: int, family: int, address: bytes, prefix_len: int) -> None: ...
     def route_add(
         self,
         ifindex: int,
@@ -81,7 +84,21 @@ class Kernel:
         metric: int = 0,
         table: int = 254,
     ) -> None: ...
+    def route_del(
+        self,
+        ifindex: int,
+        family: int,
+        destination: bytes | None = None,
+        prefix_len: int = 0,
+        gateway: bytes | None = None,
+        metric: int = 0,
+        table: int = 254,
+    ) -> None: ...
     def rule_add(
+        self, family: int, source: bytes, prefix_len: int, table: int, priority: int = 0
+    ) -> None:
+        """Prefix length 0: for all traffic, but the table's default routes do not count."""
+    def rule_del(
         self, family: int, source: bytes, prefix_len: int, table: int, priority: int = 0
     ) -> None: ...
 

@@ -1,29 +1,64 @@
-"""A thread of its own for pyroute2.
+"""A thread of its own for netlink: pyroute2's clients, and whoever waits for the kernel's news.
 
-Its sockets belong to the thread that made them, and it runs an event loop of its own, so that it
-cannot be called where one runs. Here every call is made on one thread, and the caller waits.
+pyroute2's sockets belong to the thread that made them, and it runs an event loop of its own, so
+that it cannot be called where one runs. Here every call is made on one thread, and the caller
+waits. Between calls the thread sleeps until a watched descriptor is readable or a time has come.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import logging
+import os
 import queue
+import select
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import GeneratorType
 from typing import Any
 
+from .errors import KernelError
+
 _OpenSocket = Callable[..., Any]
 _Make = Callable[[_OpenSocket], Any]
 _Job = tuple[Callable[[], Any], "Future[Any]"]
+_Callback = Callable[[], object]
+
+log = logging.getLogger("lklsock")
+
+
+class Timer:
+    """A call to come, which can be cancelled."""
+
+    def __init__(self, when: float, callback: _Callback) -> None:
+        self.when = when
+        self._callback: _Callback | None = callback
+
+    @property
+    def callback(self) -> _Callback | None:
+        """What is to be called; None when cancelled."""
+        return self._callback
+
+    def cancel(self) -> None:
+        """Has it not happen."""
+        self._callback = None
 
 
 class NetlinkThread:
-    """Runs clients of pyroute2, each made once."""
+    """Runs clients of pyroute2, each made once, and callbacks of descriptors and timers."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._clients: dict[_Make, Client] = {}
+        self._watched: dict[int, _Callback] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+        self._poll = select.poll()
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._poll.register(self._bell, select.POLLIN)
         self._thread = threading.Thread(target=self._run, name="lklsock-netlink", daemon=True)
         self._thread.start()
 
@@ -37,29 +72,94 @@ class NetlinkThread:
 
     def call(self, function: Callable[[], Any]) -> Any:
         """What `function()` returns or raises, on the thread. A generator is run to its end."""
+        if threading.get_ident() == self._thread.ident:
+            return _run_to_end(function)
         future: Future[Any] = Future()
-        self._jobs.put((function, future))
+        self._submit((function, future))
         return future.result()
+
+    def watch(self, fd: int, callback: _Callback) -> None:
+        """Calls back on the thread whenever the descriptor is readable, until `unwatch`."""
+
+        def register() -> None:
+            self._watched[fd] = callback
+            self._poll.register(fd, select.POLLIN)
+
+        self.call(register)
+
+    def unwatch(self, fd: int) -> None:
+        """Ends `watch`; to be called before the descriptor is closed."""
+
+        def unregister() -> None:
+            if self._watched.pop(fd, None) is not None:
+                self._poll.unregister(fd)
+
+        self.call(unregister)
+
+    def call_later(self, delay_s: float, callback: _Callback) -> Timer:
+        """Calls back on the thread after a time. To be called on the thread."""
+        timer = Timer(time.monotonic() + delay_s, callback)
+        heapq.heappush(self._timers, (timer.when, next(self._numbers), timer))
+        return timer
 
     def close(self) -> None:
         """Closes the clients, and ends the thread."""
         for client in self._clients.values():
             client.close()
         self._clients.clear()
-        self._jobs.put(None)
+        self._submit(None)
         self._thread.join()
+        os.close(self._bell)
+
+    def _submit(self, job: _Job | None) -> None:
+        self._jobs.put(job)
+        os.eventfd_write(self._bell, 1)
 
     def _run(self) -> None:
         while True:
-            job = self._jobs.get()
-            if job is None:
+            for fd, _ in self._poll.poll(self._patience_ms()):
+                if fd == self._bell:
+                    os.eventfd_read(fd)
+                elif fd in self._watched:
+                    self._call_back(self._watched[fd])
+            while self._timers and self._timers[0][0] <= time.monotonic():
+                timer = heapq.heappop(self._timers)[2]
+                if timer.callback is not None:
+                    self._call_back(timer.callback)
+            if not self._do_jobs():
                 return
+
+    def _do_jobs(self) -> bool:
+        """Returns False when it is time to end."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return True
+            if job is None:
+                return False
             function, future = job
             try:
-                result = function()
-                future.set_result(tuple(result) if isinstance(result, GeneratorType) else result)
+                future.set_result(_run_to_end(function))
             except BaseException as error:
                 future.set_exception(error)
+
+    def _patience_ms(self) -> float | None:
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        if not self._timers:
+            return None
+        return max(0.0, self._timers[0][0] - time.monotonic()) * 1e3
+
+    def _call_back(self, callback: _Callback) -> None:
+        try:
+            callback()
+        except KernelError:
+            # It was halted; who owns the watch hears of it when it calls.
+            for fd in [fd for fd, other in self._watched.items() if other == callback]:
+                self.unwatch(fd)
+        except Exception:
+            log.exception("netlink: a callback failed")
 
 
 class Client:
@@ -74,3 +174,8 @@ class Client:
         if not callable(found):
             return found
         return lambda *args, **kwargs: self._thread.call(lambda: found(*args, **kwargs))
+
+
+def _run_to_end(function: Callable[[], Any]) -> Any:
+    result = function()
+    return tuple(result) if isinstance(result, GeneratorType) else result

@@ -170,6 +170,15 @@ class Stack:
         """Counters of the kernel's host side, and its memory in pages."""
         return self.kernel.statistics()
 
+    def counters(self) -> dict[str, dict[str, int]]:
+        """The network's counters, by group: "Ip", "Tcp", "TcpExt", "MPTcpExt", "Ip6", "Udp", ...
+
+        Source: /proc/net/snmp, /proc/net/snmp6, /proc/net/netstat; RFC 1213, net/mptcp/mib.c.
+        """
+        from ._counters import parse
+
+        return parse(self.kernel.read_file)
+
     # ---- sockets
 
     def socket(self, family: int = -1, type: int = -1, proto: int = -1) -> _socket.socket:
@@ -321,14 +330,17 @@ class Stack:
 
     def netlink_client(self, make: Callable[[Callable[..., Any]], Any]) -> Client:
         """The client of pyroute2 that `make(self.socket)` gives, on the stack's netlink thread."""
+        return self.netlink_thread().client(make, self.socket)
+
+    def netlink_thread(self) -> NetlinkThread:
+        """The thread that asks the kernel by netlink, and waits for its news."""
         from ._netlink import NetlinkThread
 
         self.boot()
         with self._lock:
             if self._netlink is None:
                 self._netlink = NetlinkThread()
-            netlink = self._netlink
-        return netlink.client(make, self.socket)
+            return self._netlink
 
 
 _selected: ContextVar[tuple[Stack, ...]] = ContextVar("lklsock stacks", default=())

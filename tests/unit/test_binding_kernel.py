@@ -201,6 +201,10 @@ def test_network_calls_carry_their_arguments(kernel: _lkl.Kernel) -> None:
     kernel.route_add(2, socket.AF_INET, None, 0, bytes([10, 0, 0, 254]), 7, 100)
     kernel.route_add(3, socket.AF_INET, bytes([10, 1, 0, 0]), 16)
     kernel.rule_add(socket.AF_INET6, bytes(range(16)), 128, 100, 5)
+    kernel.interface_carrier(2, False)
+    kernel.route_del(2, socket.AF_INET, None, 0, bytes([10, 0, 0, 254]), 7, 100)
+    kernel.address_del(2, socket.AF_INET, bytes([10, 0, 0, 1]), 24)
+    kernel.rule_del(socket.AF_INET, bytes([10, 0, 0, 1]), 32, 100, 5)
     assert kernel.console().splitlines()[2:] == [
         "interface_up 2 1",
         "interface_up 2 0",
@@ -211,6 +215,12 @@ def test_network_calls_carry_their_arguments(kernel: _lkl.Kernel) -> None:
         "route_add 3 16 10.1.0.0",
         "route_via 0 254",
         "rule_add 128 100 0.1.2.3.4.5.6.7.8.9.10.11.12.13.14.15",
+        "rule_priority 5 0",
+        "interface_carrier 2 0",
+        "route_del 2 0",
+        "route_via 7 100 10.0.0.254",
+        "address_del 2 24 10.0.0.1",
+        "rule_del 32 100 10.0.0.1",
         "rule_priority 5 0",
     ]
 

@@ -248,9 +248,16 @@ static bool is_running(const char *name)
 	return request.ifr_flags & IFF_RUNNING;
 }
 
+static void await_running(const char *name, bool running)
+{
+	uint64_t deadline = soon();
+
+	while (is_running(name) != running)
+		CHECK(now_ns() < deadline);
+}
+
 TEST(a_dead_wire_loses_carrier)
 {
-	uint64_t deadline;
 	int fds[2];
 
 	boot();
@@ -258,9 +265,7 @@ TEST(a_dead_wire_loses_carrier)
 	attach(lkl, fds[0], 0, 1);
 	CHECK(is_running("eth0"));
 	close(fds[1]);
-	deadline = soon();
-	while (is_running("eth0"))
-		CHECK(now_ns() < deadline);
+	await_running("eth0", false);
 }
 
 static long file_has(const char *path, const char *text)
@@ -297,6 +302,47 @@ TEST(addresses_routes_and_rules_take_effect)
 	OK(lkl->route_add(2, AF_INET6, NULL, 0, &address6, 0, 254));
 	CHECK(inet_pton(AF_INET6, "fd00::1", &address6) == 1);
 	OK(lkl->rule_add(AF_INET6, &address6, 128, 1000, 100));
+}
+
+TEST(addresses_routes_and_rules_are_taken_back)
+{
+	const struct in_addr gateway = { htonl(0x0a0000fe) }, source = { htonl(0x0a000001) };
+	struct in6_addr address6;
+	int fds[2];
+
+	boot();
+	OK(lkl->link_wire_pair(fds));
+	attach(lkl, fds[0], 0, 1);
+	OK(lkl->route_add(2, AF_INET, NULL, 0, &gateway, 7, 254));
+	OK(lkl->route_del(2, AF_INET, NULL, 0, &gateway, 7, 254));
+	EQ(lkl->route_del(2, AF_INET, NULL, 0, &gateway, 7, 254), -ESRCH);
+	CHECK(!file_has("/proc/net/route", "FE00000A"));
+	OK(lkl->rule_add(AF_INET, &source, 32, 1000, 5));
+	OK(lkl->rule_del(AF_INET, &source, 32, 1000, 5));
+	EQ(lkl->rule_del(AF_INET, &source, 32, 1000, 5), -ENOENT);
+	OK(lkl->address_del(2, AF_INET, &source, 24));
+	EQ(lkl->address_del(2, AF_INET, &source, 24), -EADDRNOTAVAIL);
+	CHECK(inet_pton(AF_INET6, "fd00::1", &address6) == 1);
+	OK(lkl->address_add(2, AF_INET6, &address6, 64));
+	OK(lkl->address_del(2, AF_INET6, &address6, 64));
+	CHECK(!file_has("/proc/net/if_inet6", "fd000000000000000000000000000001"));
+}
+
+TEST(carrier_can_be_held_down)
+{
+	int fds[2];
+
+	boot();
+	OK(lkl->link_wire_pair(fds));
+	attach(lkl, fds[0], 0, 1);
+	CHECK(is_running("eth0"));
+	for (int i = 0; i < 3; i++) {
+		OK(lkl->interface_carrier(2, false));
+		await_running("eth0", false);
+		OK(lkl->interface_carrier(2, true));
+		await_running("eth0", true);
+	}
+	EQ(lkl->interface_carrier(1, false), -EOPNOTSUPP);
 }
 
 TEST(wrong_network_configuration_is_refused)

@@ -148,9 +148,19 @@ static long do_interface_mtu(int ifindex, unsigned mtu)
 	return note("interface_mtu", ifindex, mtu, NULL, 0);
 }
 
+static long do_interface_carrier(int ifindex, bool carrier)
+{
+	return note("interface_carrier", ifindex, carrier, NULL, 0);
+}
+
 static long do_address_add(int ifindex, int family, const void *addr, unsigned prefix_len)
 {
 	return note("address_add", ifindex, prefix_len, addr, family);
+}
+
+static long do_address_del(int ifindex, int family, const void *addr, unsigned prefix_len)
+{
+	return note("address_del", ifindex, prefix_len, addr, family);
 }
 
 static long do_route_add(int ifindex, int family, const void *dst, unsigned prefix_len,
@@ -161,10 +171,26 @@ static long do_route_add(int ifindex, int family, const void *dst, unsigned pref
 	return rc ? rc : note("route_via", metric, table, gateway, family);
 }
 
+static long do_route_del(int ifindex, int family, const void *dst, unsigned prefix_len,
+			   const void *gateway, uint32_t metric, uint32_t table)
+{
+	long rc = note("route_del", ifindex, prefix_len, dst, family);
+
+	return rc ? rc : note("route_via", metric, table, gateway, family);
+}
+
 static long do_rule_add(int family, const void *src, unsigned prefix_len, uint32_t table,
 			  uint32_t priority)
 {
 	long rc = note("rule_add", prefix_len, table, src, family);
+
+	return rc ? rc : note("rule_priority", priority, 0, NULL, 0);
+}
+
+static long do_rule_del(int family, const void *src, unsigned prefix_len, uint32_t table,
+			  uint32_t priority)
+{
+	long rc = note("rule_del", prefix_len, table, src, family);
 
 	return rc ? rc : note("rule_priority", priority, 0, NULL, 0);
 }
@@ -184,7 +210,11 @@ void fake_links_fill(struct lklsock_api *api)
 	api->link_counters = do_link_counters;
 	api->interface_up = do_interface_up;
 	api->interface_mtu = do_interface_mtu;
+	api->interface_carrier = do_interface_carrier;
 	api->address_add = do_address_add;
+	api->address_del = do_address_del;
 	api->route_add = do_route_add;
+	api->route_del = do_route_del;
 	api->rule_add = do_rule_add;
+	api->rule_del = do_rule_del;
 }

@@ -71,12 +71,45 @@ static int net_stop(struct net_device *dev)
 	return 0;
 }
 
+/* Interrupts off. */
+static void net_set_carrier(struct lkl_netdev *nd)
+{
+	if (nd->link_carrier && !nd->held_down)
+		netif_carrier_on(nd->dev);
+	else
+		netif_carrier_off(nd->dev);
+}
+
+/* An uplink behind the link is known to somebody else only. */
+static int net_change_carrier(struct net_device *dev, bool carrier)
+{
+	struct lkl_netdev *nd = netdev_priv(dev);
+	unsigned long flags;
+
+	local_irq_save(flags);
+	nd->held_down = !carrier;
+	net_set_carrier(nd);
+	local_irq_restore(flags);
+	return 0;
+}
+
+/*
+ * The other end is outside of this kernel, as that of a veth is in another namespace: a change of carrier
+ * is then told at once, and not up to a second after the last one.
+ */
+static int net_get_iflink(const struct net_device *dev)
+{
+	return 0;
+}
+
 static const struct net_device_ops net_ops = {
 	.ndo_open		= net_open,
 	.ndo_stop		= net_stop,
 	.ndo_start_xmit		= net_xmit,
 	.ndo_set_mac_address	= eth_mac_addr,
 	.ndo_validate_addr	= eth_validate_addr,
+	.ndo_change_carrier	= net_change_carrier,
+	.ndo_get_iflink		= net_get_iflink,
 };
 
 static const struct ethtool_ops net_ethtool_ops = {
@@ -99,10 +132,11 @@ void lkl_net_event(void *device, unsigned int events)
 
 static void net_handle(struct lkl_netdev *nd, unsigned int events)
 {
-	if (events & LKL_NET_DOWN)
-		netif_carrier_off(nd->dev);
+	if (events & (LKL_NET_UP | LKL_NET_DOWN)) {
+		nd->link_carrier = events & LKL_NET_UP;
+		net_set_carrier(nd);
+	}
 	if (events & LKL_NET_UP) {
-		netif_carrier_on(nd->dev);
 		lkl_ops->net_poll(nd->link, LKL_NET_RX);
 	}
 	if (events & (LKL_NET_TX | LKL_NET_DOWN))
@@ -166,6 +200,7 @@ static long net_add(long *args)
 	nd = netdev_priv(dev);
 	nd->dev = dev;
 	nd->link = add->link;
+	nd->link_carrier = true;
 	eth_hw_addr_set(dev, add->mac);
 	net_setup(dev, add->features, add->mtu);
 	netif_napi_add(dev, &nd->napi, lkl_net_rx_poll);

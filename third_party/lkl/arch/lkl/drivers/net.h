@@ -15,6 +15,8 @@ struct lkl_netdev {
 	struct list_head list;
 	void *link;
 	unsigned int events;		/* LKL_NET_*, set by any thread, atomic */
+	bool link_carrier;		/* what the link has */
+	bool held_down;			/* IFLA_CARRIER 0 was asked for */
 
 	/* Receive; in softirq. Blocks are filled in order, the first from rx_offset on. */
 	struct napi_struct napi;

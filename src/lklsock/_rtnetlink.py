@@ -1,0 +1,175 @@
+"""Interfaces and addresses as rtnetlink tells of them: of a stack's kernel, or of the host's.
+
+Only what is needed of it, decoded in microseconds: a path that is lost is not to wait for more.
+Source: rtnetlink(7); linux/rtnetlink.h, linux/if_addr.h.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket as _stdlib
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class NetlinkSocket(Protocol):
+        """What is asked of a socket; `recv` gives None or raises where there is nothing to read."""
+
+        def recv(self, bufsize: int, flags: int = 0, /) -> bytes | None: ...
+
+
+NETLINK_ROUTE = 0
+GROUPS = 1 | 1 << 4 | 1 << 8
+"""RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR: for `bind`."""
+
+IFF_UP = 1
+IFF_LOOPBACK = 8
+IFF_LOWER_UP = 1 << 16
+
+IFA_F_DADFAILED = 0x08
+IFA_F_DEPRECATED = 0x20
+IFA_F_TENTATIVE = 0x40
+IFA_F_OPTIMISTIC = 0x04
+
+_HEADER = struct.Struct("=IHHII")
+_ATTRIBUTE = struct.Struct("=HH")
+_IFINFOMSG = struct.Struct("=BxHiII")
+_IFADDRMSG = struct.Struct("=BBBBI")
+_REQUEST = 1
+_DUMP = 0x300
+_ERROR = 2
+_DONE = 3
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
+_IFLA_IFNAME = 3
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_RECEIVE_BYTES = 1 << 16
+
+Subnet = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+
+@dataclass(frozen=True)
+class LinkState:
+    """An interface."""
+
+    ifindex: int
+    name: str
+    flags: int
+    """IFF_*."""
+    gone: bool = False
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is up and has carrier."""
+        both = IFF_UP | IFF_LOWER_UP
+        return not self.gone and self.flags & both == both
+
+
+@dataclass(frozen=True)
+class AddressState:
+    """An address of an interface."""
+
+    ifindex: int
+    subnet: Subnet
+    """With its prefix length."""
+    flags: int
+    """IFA_F_*."""
+    gone: bool = False
+
+
+State = LinkState | AddressState
+
+
+def link_request(ifindex: int = 0) -> bytes:
+    """Asks for one interface, or for all."""
+    return _request(_GETLINK, 0 if ifindex else _DUMP, _IFINFOMSG.pack(0, 0, ifindex, 0, 0))
+
+
+def address_request() -> bytes:
+    """Asks for all addresses."""
+    return _request(_GETADDR, _DUMP, _IFADDRMSG.pack(0, 0, 0, 0, 0))
+
+
+def answers(sock: NetlinkSocket, *, dump: bool = True) -> Iterator[State]:
+    """What the kernel answers to one of the requests.
+
+    Args:
+        sock: Where it was asked. The kernel answers while it takes the request: nobody waits.
+        dump: Whether it was asked for all.
+
+    Raises:
+        OSError: The kernel's error.
+    """
+    while True:
+        data = sock.recv(_RECEIVE_BYTES)
+        if data is None:
+            return
+        for kind, body in _messages(data):
+            if kind == _DONE:
+                return
+            yield from _states(kind, body)
+        if not dump:
+            return
+
+
+def states(data: bytes) -> Iterator[State]:
+    """The news in what a socket bound to `GROUPS` has received."""
+    for kind, body in _messages(data):
+        yield from _states(kind, body)
+
+
+def _request(kind: int, flags: int, body: bytes) -> bytes:
+    return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, 1, 0) + body
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The type and the body of each message."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        length, kind, *_ = _HEADER.unpack_from(data, offset)
+        if length < _HEADER.size:
+            return
+        body = data[offset + _HEADER.size : offset + length]
+        if kind == _ERROR:
+            number = -struct.unpack_from("=i", body)[0]
+            if number:
+                raise OSError(number, os.strerror(number))
+        yield kind, body
+        offset += length + 3 & ~3
+
+
+def _states(kind: int, body: bytes) -> Iterator[State]:
+    if kind in (_NEWLINK, _DELLINK):
+        family, _, ifindex, flags, _ = _IFINFOMSG.unpack_from(body)
+        # A bridge's ports, and IPv6's own settings, are told of by the same message.
+        if family == _stdlib.AF_UNSPEC:
+            name = _attributes(body, _IFINFOMSG.size).get(_IFLA_IFNAME, b"")
+            text = os.fsdecode(name.rstrip(b"\0"))
+            yield LinkState(ifindex, text, flags, kind == _DELLINK)
+    elif kind in (_NEWADDR, _DELADDR):
+        family, prefix_len, flags, _, ifindex = _IFADDRMSG.unpack_from(body)
+        attributes = _attributes(body, _IFADDRMSG.size)
+        # On a point-to-point interface IFA_ADDRESS is the other end.
+        packed = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
+        if packed is None or family not in (_stdlib.AF_INET, _stdlib.AF_INET6):
+            return
+        if _IFA_FLAGS in attributes:
+            flags = struct.unpack("=I", attributes[_IFA_FLAGS])[0]
+        subnet = ipaddress.ip_interface((packed, prefix_len))
+        yield AddressState(ifindex, subnet, flags, kind == _DELADDR)
+
+
+def _attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    while offset + _ATTRIBUTE.size <= len(body):
+        length, kind = _ATTRIBUTE.unpack_from(body, offset)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind] = body[offset + _ATTRIBUTE.size : offset + length]
+        offset += length + 3 & ~3
+    return found
