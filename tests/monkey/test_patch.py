@@ -189,3 +189,34 @@ def test_the_standard_library_works_on_patched_sockets() -> None:
     assert asyncio.run(echo()) == b"line\n"
     assert lklsock.report().connections["opened"] == 3
     selectors.DefaultSelector().close()
+
+
+@in_own_process
+def test_names_are_asked_through_the_stack_unless_dns_is_off() -> None:
+    import socket
+
+    import lklsock
+    from lklsock.socket import getaddrinfo as ours_by_name
+
+    here = globals()
+    here["taken_by_name"] = ours_by_name
+    here["taken_early"] = socket.getaddrinfo
+    original = socket.getaddrinfo
+    lklsock.patch()
+    assert socket.getaddrinfo is here["taken_early"] is not original
+    asked = []
+
+    class Resolver:
+        def getaddrinfo(self, host: str, *_: object) -> list[object]:
+            asked.append(host)
+            return []
+
+    from lklsock import _resolver
+
+    _resolver.set_current_resolver(lambda scoped=False: Resolver())  # type: ignore[arg-type]
+    assert socket.getaddrinfo("name.invalid", 80) == []
+    assert asked == ["name.invalid"]
+    lklsock.patch(dns=False)
+    assert socket.getaddrinfo is here["taken_early"] is original
+    assert here["taken_by_name"] is ours_by_name
+    assert lklsock.is_patched()

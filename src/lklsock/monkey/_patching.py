@@ -8,6 +8,7 @@ import warnings
 from importlib import import_module
 from types import FunctionType
 
+from .. import _resolver
 from .. import socket as _mirror
 from .. import stack as _stack
 from ..errors import PatchWarning
@@ -75,13 +76,15 @@ def _own(value: Any) -> Any:
     own = FunctionType(
         value.__code__, value.__globals__, value.__name__, value.__defaults__, value.__closure__
     )
+    own.__kwdefaults__ = value.__kwdefaults__
     own.__module__ = value.__module__
     return own
 
 
 # What else makes sockets in that module looks the class up when it is called.
 SOCKET = Part("socket", "if_indextoname", "if_nameindex", "if_nametoindex")
-PARTS = (SOCKET,)
+DNS = Part(*_resolver.NAMES)
+PARTS = (SOCKET, DNS)
 
 _in_force: Settings | None = None
 _mptcp_mode_before: str | None = None
@@ -133,6 +136,8 @@ def apply(settings: Settings | None) -> None:
         _warn(_gevent.BEFORE)
     _set_mptcp_mode(now["mptcp"])
     _turn_socket(bool(now["socket"]), bool(before and before["socket"]))
+    if bool(now["dns"]) != bool(before and before["dns"]):
+        DNS.put_in_place() if now["dns"] else DNS.put_back()
 
 
 def _turn_socket(on: bool, was_on: bool) -> None:
