@@ -12,6 +12,7 @@ from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import Command, setup
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.command.editable_wheel import editable_wheel
 
 HERE = Path(__file__).resolve().parent
 KERNEL_SOURCES = HERE / "third_party" / "lkl"
@@ -26,6 +27,13 @@ from kernel_tools import BuildError  # noqa: E402
 KERNEL_DIRECTORY = "lklsock/_kernel"
 C_FLAGS = ["-O2", "-g0", "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra"]
 CXX_FLAGS = ["-O2", "-g0", "-std=c++17", "-fvisibility=hidden", "-Wall", "-Wextra"]
+# Python runs them when it starts: the first to 3.14, the second from 3.15 on (PEP 829). Where
+# LKLSOCK_PATCH is not set, nothing of the package is imported.
+STARTUP_FILES = {
+    "lklsock.pth": 'import os; os.environ.get("LKLSOCK_PATCH", "0") in ("", "0")'
+    ' or __import__("_lklsock_startup").start()\n',
+    "lklsock.start": "_lklsock_startup:start\n",
+}
 EXPORTS = "{ global: PyInit__lkl; local: *; };\n"
 
 
@@ -81,11 +89,63 @@ class BuildKernel(Command):
         }
 
 
+def write_startup_files(directory: str | Path) -> None:
+    """Puts what starts with every Python into the top of a wheel: site-packages it will be."""
+    for name, text in STARTUP_FILES.items():
+        Path(directory, name).write_text(text, encoding="utf-8")
+
+
+class BuildStartup(Command):
+    """Puts the start-up files beside the package."""
+
+    description = "write the files that heed LKLSOCK_PATCH when Python starts"
+    user_options: ClassVar[list[tuple[str, str, str]]] = []
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        """Sets what `build` knows better."""
+        self.build_lib: str | None = None
+
+    def finalize_options(self) -> None:
+        """Asks `build` where the package is put together."""
+        self.set_undefined_options("build", ("build_lib", "build_lib"))
+
+    def run(self) -> None:
+        """Writes them, but for an editable installation, which has its own way."""
+        if not self.editable_mode:
+            assert self.build_lib is not None
+            Path(self.build_lib).mkdir(parents=True, exist_ok=True)
+            write_startup_files(self.build_lib)
+
+    def get_outputs(self) -> list[str]:
+        """The files that `run` puts into the wheel."""
+        return [] if self.editable_mode else [f"{self.build_lib}/{name}" for name in STARTUP_FILES]
+
+    def get_source_files(self) -> list[str]:
+        """None: they are in here."""
+        return []
+
+    def get_output_mapping(self) -> dict[str, str]:
+        """None: no file of the checkout stands for them."""
+        return {}
+
+
+class EditableWheel(editable_wheel):
+    """`editable_wheel` with the start-up files, which it would leave out."""
+
+    def _run_build_commands(self, dist_name: str, unpacked_wheel: Any, *rest: Any) -> Any:
+        run = super()._run_build_commands  # type: ignore[misc]
+        outputs = run(dist_name, unpacked_wheel, *rest)
+        write_startup_files(unpacked_wheel)
+        return outputs
+
+
 class Build(build):
     """`build` with the kernel first."""
 
     sub_commands: ClassVar[list[tuple[str, Any]]] = [
         ("build_kernel", None),
+        ("build_startup", None),
         *build.sub_commands,
     ]
 
@@ -123,7 +183,13 @@ def sources_of(*patterns: str) -> list[str]:
 ParallelCompile("LKLSOCK_JOBS").install()
 
 setup(
-    cmdclass={"build": Build, "build_ext": BuildExtension, "build_kernel": BuildKernel},
+    cmdclass={
+        "build": Build,
+        "build_ext": BuildExtension,
+        "build_kernel": BuildKernel,
+        "build_startup": BuildStartup,
+        "editable_wheel": EditableWheel,
+    },
     ext_modules=[
         Pybind11Extension(
             "lklsock._lkl",

@@ -21,6 +21,7 @@ Patching concerns the whole process. Sockets that were made before stay what the
 from __future__ import annotations
 
 import functools
+import sys
 from _thread import RLock
 
 from . import _patching
@@ -165,6 +166,16 @@ def report() -> Report:
     from ._report import make
 
     return make()
+
+
+def patch_from_environment(text: str) -> None:
+    """Patches as LKLSOCK_PATCH says; what cannot be done is told of, and the program goes on."""
+    from . import _environment
+
+    try:
+        patch(**_environment.parsed(text))
+    except ValueError as error:
+        sys.stderr.write(f"lklsock: not patched: {_environment.VARIABLE}: {error}\n")
 
 
 def _named(**settings: object) -> _Settings:

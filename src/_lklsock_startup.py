@@ -1,0 +1,18 @@
+"""Patches a Python that starts with LKLSOCK_PATCH in its environment.
+
+`lklsock.pth` (to Python 3.14) and `lklsock.start` (from 3.15) call it. It stands outside of the
+package, so that nothing of that is imported where the variable is not set.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def start() -> None:
+    """Does what LKLSOCK_PATCH says."""
+    text = os.environ.get("LKLSOCK_PATCH", "0")
+    if text not in ("", "0"):
+        from lklsock.monkey import patch_from_environment
+
+        patch_from_environment(text)
