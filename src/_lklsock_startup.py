@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import os
 
+_started = False
+
 
 def start() -> None:
-    """Does what LKLSOCK_PATCH says."""
+    """Does what LKLSOCK_PATCH says, once: in a virtual environment Python may call it twice."""
+    global _started
     text = os.environ.get("LKLSOCK_PATCH", "0")
-    if text not in ("", "0"):
+    if text not in ("", "0") and not _started:
+        _started = True
         from lklsock.monkey import patch_from_environment
 
         patch_from_environment(text)
