@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import lklsock
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60
 SHOW = "import socket, sys; print(socket.socket, 'lklsock' in sys.modules)"
@@ -29,7 +31,7 @@ def startup_files() -> dict[str, str]:
 def start(code: str, value: str | None) -> tuple[str, str]:
     """What a Python whose environment has LKLSOCK_PATCH writes."""
     env = {name: text for name, text in os.environ.items() if name != "LKLSOCK_PATCH"}
-    env["PYTHONPATH"] = str(ROOT / "src")
+    env["PYTHONPATH"] = str(Path(lklsock.__file__).parents[1])
     if value is not None:
         env["LKLSOCK_PATCH"] = value
     done = subprocess.run(
