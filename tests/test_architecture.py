@@ -20,10 +20,10 @@ LINES_MAX = 500
 # A module imports only what stands below it: in a later row, or later in its row.
 LAYERS = [
     *("__main__", "cli", "monkey"),
-    *("socket", "mptcp"),
+    *("_patched", "socket", "mptcp"),
     *("_mptcp_endpoints", "_mptcp_events", "dns", "stack"),
     *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
-    *("_mptcp_info", "_socket", "_interface", "_routing", "link"),
+    *("_mptcp_info", "_socket", "_worlds", "_policy", "_interface", "_routing", "link"),
     *("_transfer", "_attributes", "_shadow", "_options", "_resolver", "_sendfile"),
     *("_netlink", "_mptcp_netlink", "_rtnetlink"),
     *("_wait", "_ledger", "_counters", "errors", "_lkl"),

@@ -10,8 +10,9 @@ import os
 import socket as _stdlib
 from operator import index
 
+from ._ledger import note_option
 from ._lkl import Socket
-from ._options import is_refused_hint
+from ._options import is_refused, is_refused_hint, make_plain
 from ._shadow import Kind, Shadow
 from ._wait import kernel_timeouts_used
 
@@ -175,6 +176,8 @@ class Attributes(_base):
         """Like `socket.socket.setsockopt`.
 
         An option that MPTCP refuses, and that is but a hint, is remembered and changes nothing.
+        Any other makes a socket plain TCP that TCP takes it for, before it connects or listens,
+        and where the stack does not require MPTCP.
         """
         lkl = self._lkl
         if lkl is None:
@@ -183,12 +186,21 @@ class Attributes(_base):
         try:
             lkl.setsockopt(level, optname, value, *optlen)
         except OSError as error:
-            if value is None or not is_refused_hint(error, level, optname):
+            if value is not None and is_refused_hint(error, level, optname):
+                if self._hints is None:
+                    self._hints = {}
+                self._hints[level, optname] = value if isinstance(value, int) else bytes(value)
+                note_option(level, optname, "remembered")
+            elif is_refused(error) and make_plain(
+                lkl, self._kind, (level, optname, value, *optlen)
+            ):
+                note_option(level, optname, "plain TCP")
+            else:
                 raise
-            if self._hints is None:
-                self._hints = {}
-            self._hints[level, optname] = value if isinstance(value, int) else bytes(value)
-            return
+        kind = self._kind
+        if kind is not None and kind.settings is not None:
+            kept = value if value is None or isinstance(value, int) else bytes(value)
+            kind.settings.append((level, optname, kept, *optlen))
         if level == _SOL_SOCKET:
             if optname in _SO_TIMEOUTS:
                 kernel_timeouts_used()

@@ -1,13 +1,22 @@
 """Socket options that MPTCP refuses and programs set all the same.
 
-A hint changes nothing that a program could rely on: it is accepted and remembered. Every other
-option that the kernel refuses is the kernel's error.
+A hint changes nothing that a program could rely on: it is accepted and remembered. What else TCP
+would take means something, more than MPTCP does: the socket is made anew as plain TCP, while
+nothing has begun and MPTCP is not required. Then, or if TCP refuses it as well, it is the kernel's
+error.
 """
 
 from __future__ import annotations
 
 import errno
-from socket import IPPROTO_IPV6, IPPROTO_TCP, SOL_IP, SOL_SOCKET
+from socket import IPPROTO_IPV6, IPPROTO_TCP, SO_ACCEPTCONN, SOL_IP, SOL_SOCKET
+
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._lkl import Socket
+    from ._shadow import Kind
 
 _REFUSALS = frozenset({errno.EOPNOTSUPP, errno.ENOPROTOOPT})
 
@@ -37,6 +46,59 @@ _HINTS = frozenset(
 )
 
 
+def is_hint(level: int, option: int) -> bool:
+    """Whether an option need not be honoured."""
+    return (level, option) in _HINTS
+
+
+def is_refused(error: OSError) -> bool:
+    """Whether it is what the kernel says of an option that MPTCP has not."""
+    return error.errno in _REFUSALS
+
+
 def is_refused_hint(error: OSError, level: int, option: int) -> bool:
     """Whether the kernel refused an option that need not be honoured."""
-    return error.errno in _REFUSALS and (level, option) in _HINTS
+    return is_refused(error) and is_hint(level, option)
+
+
+def make_plain(sock: Socket, kind: Kind | None, setting: tuple[Any, ...]) -> bool:
+    """Has TCP take the place of MPTCP under a socket, and sets the option.
+
+    The descriptor stays, and what was set and bound so far is so again.
+
+    Returns:
+        Whether it was done: not if it is too late, not allowed, or of no use.
+
+    Raises:
+        OSError: It cannot be bound again to where it was.
+    """
+    if kind is None or not kind.upgraded or kind.required or kind.kernel is None:
+        return False
+    if kind.settings is None or _has_begun(sock):
+        return False
+    fresh = kind.kernel.socket(kind.family, kind.type, IPPROTO_TCP)
+    try:
+        for made in (*kind.settings, setting):
+            fresh.setsockopt(*made)
+    except OSError:
+        fresh.close()
+        return False
+    name: Any = sock.getsockname()
+    sock.replace_kernel(fresh)
+    fresh.close()
+    kind.upgraded = False
+    if name[1] or any(character not in "0:." for character in name[0]):
+        sock.bind(name)
+    # The host's half of a socket in both worlds has it now, too.
+    sock.setsockopt(*setting)
+    return True
+
+
+def _has_begun(sock: Socket) -> bool:
+    if sock.getsockopt(SOL_SOCKET, SO_ACCEPTCONN):
+        return True
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True

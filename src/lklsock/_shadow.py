@@ -16,6 +16,10 @@ from _thread import allocate_lock
 
 from . import _lkl
 
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class Kind:
     """What a socket was made as.
@@ -26,9 +30,15 @@ class Kind:
         proto: As the program sees it: that of an upgraded socket is IPPROTO_TCP.
         upgraded: It is an MPTCP socket where the program asked for TCP.
         required: A connection that falls back to TCP is an error.
+        settings: The arguments of every setsockopt() so far, in order, for a socket that may have
+            to be made anew; None when it no longer may: it connects, listens, or was accepted.
+        kernel: Where it was made, for the same.
     """
 
-    __slots__ = ("family", "proto", "required", "type", "upgraded")
+    __slots__ = ("family", "kernel", "proto", "required", "settings", "type", "upgraded")
+
+    settings: list[tuple[Any, ...]] | None
+    kernel: _lkl.Kernel | None
 
     def __init__(
         self, family: int, type: int, proto: int, upgraded: bool = False, required: bool = False
@@ -38,6 +48,8 @@ class Kind:
         self.proto = proto
         self.upgraded = upgraded
         self.required = required
+        self.settings = None
+        self.kernel = None
 
 
 class Shadow:

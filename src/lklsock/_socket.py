@@ -83,6 +83,9 @@ class socket(Transfer):
 
     __slots__ = ()
 
+    # What accept() makes, of subclasses as well.
+    _plain: type[socket]
+
     def __init__(
         self,
         family: int = -1,
@@ -248,7 +251,13 @@ class socket(Transfer):
         except BlockingIOError as error:
             return error.errno or errno.EAGAIN
 
+    def _begin(self) -> None:
+        """Connecting, or listening: too late to make it anew."""
+        if self._kind is not None:
+            self._kind.settings = None
+
     def _connect(self, lkl: _lkl.Socket, address: Any) -> int:
+        self._begin()
         try:
             error = lkl.connect(address)
         except _gaierror:
@@ -272,7 +281,9 @@ class socket(Transfer):
         lkl = self._lkl
         if lkl is None:
             return _base.listen(self, backlog)
-        return lkl.listen(max(backlog, 0))
+        lkl.listen(max(backlog, 0))
+        self._begin()
+        return None
 
     def accept(self) -> tuple[socket, Any]:
         """Like `socket.socket.accept`.
@@ -283,7 +294,7 @@ class socket(Transfer):
         lkl = self._lkl
         if lkl is None:
             fd, address = self._accept()  # type: ignore[attr-defined]
-            accepted = socket(self.family, self.type, self.proto, fd)
+            accepted = self._plain(self.family, self.type, self.proto, fd)
             if _stdlib.getdefaulttimeout() is None and self.gettimeout():
                 accepted.setblocking(True)
             return accepted, address
@@ -293,13 +304,18 @@ class socket(Transfer):
         if answer is None or self._kind is None:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         sock, address = answer
-        accepted = socket.__new__(socket)
-        accepted._take(sock, self._kind)
-        accepted._low_water = self._low_water
+        accepted = self._adopt(sock, self._kind)
         if accepted._fell_back(sock):
             accepted.close()
             raise ConnectionAbortedError(errno.ECONNABORTED, _FELL_BACK)
         return accepted, address
+
+    def _adopt(self, sock: _lkl.Socket, kind: Kind) -> socket:
+        """A socket object of a connection that was accepted."""
+        accepted = self._plain.__new__(self._plain)
+        accepted._take(sock, kind)
+        accepted._low_water = self._low_water
+        return accepted
 
     def shutdown(self, how: int, /) -> None:
         """Like `socket.socket.shutdown`."""
@@ -316,6 +332,7 @@ class socket(Transfer):
         return send_file(self, file, offset, count)
 
 
+socket._plain = socket
 socket.__module__ = "lklsock.socket"
 
 _lock = allocate_lock()
@@ -328,13 +345,15 @@ def _kind_of(shadow: Shadow, family: int, type: int, proto: int) -> Kind:
         found = SOL_TCP if kind.upgraded else shadow.sock.getsockopt(_SOL_SOCKET, SO_PROTOCOL)
         assert isinstance(found, int)
         proto = found
-    return Kind(
+    found_kind = Kind(
         kind.family if family == -1 else family,
         kind.type if type == -1 else type & ~_TYPE_FLAGS,
         proto,
         kind.upgraded,
         kind.required,
     )
+    found_kind.settings, found_kind.kernel = kind.settings, kind.kernel
+    return found_kind
 
 
 def _open(world: World, family: int, type: int, proto: int) -> tuple[_lkl.Socket, Kind]:
@@ -350,8 +369,13 @@ def _open(world: World, family: int, type: int, proto: int) -> tuple[_lkl.Socket
         required = mode == "require"
         try:
             sock = kernel.socket(family, type, IPPROTO_MPTCP)
-            return sock, Kind(family, plain_type, proto, upgraded=True, required=required)
+            kind = Kind(family, plain_type, proto, upgraded=True, required=required)
+            kind.settings, kind.kernel = [], kernel
+            return sock, kind
         except OSError as error:
             if required or error.errno not in (errno.ENOPROTOOPT, errno.EPROTONOSUPPORT):
                 raise
-    return kernel.socket(family, type, proto), Kind(family, plain_type, proto)
+    sock, kind = kernel.socket(family, type, proto), Kind(family, plain_type, proto)
+    if family in _IP_FAMILIES:
+        kind.settings = []
+    return sock, kind

@@ -61,8 +61,9 @@ def patch(
         socket: The module `socket`. True if never named, as the next two.
         ssl: Contexts of the module `ssl` wrap sockets of the stack.
         dns: Names are resolved through the stack, where it has nameservers.
-        policy: Which sockets live in the stack. "default": those that are not for loopback;
-            "all": every one of AF_INET, AF_INET6, AF_NETLINK and AF_PACKET.
+        policy: Which sockets live in the stack. "default": those that are not for loopback; "all":
+            every one of AF_INET, AF_INET6, AF_NETLINK and AF_PACKET; or rules, the first that fits
+            decides, such as [{"to": "10.0.0.0/8", "port": "5432", "world": "host"}].
         mptcp: The default stack's `mptcp_mode`: "prefer", "require" or "off". If never named, it
             stays what it is: "prefer", unless the program has set it.
 

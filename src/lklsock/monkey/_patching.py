@@ -8,9 +8,10 @@ import warnings
 from importlib import import_module
 from types import FunctionType
 
-from .. import _resolver
+from .. import _patched, _resolver
 from .. import socket as _mirror
 from .. import stack as _stack
+from .._policy import as_policy
 from ..errors import PatchWarning
 from . import _captured, _gevent, _pickling, _trio
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     Settings = dict[str, Any]
-
-POLICIES = ("default", "all")
 
 DEFAULTS: Settings = {
     "socket": True,
@@ -43,7 +42,7 @@ class Part:
 
     def __init__(self, *names: str) -> None:
         self.originals = {name: getattr(_stdlib, name) for name in names}
-        self.replacements = {name: _own(getattr(_mirror, name)) for name in names}
+        self.replacements = {name: _replacement(name) for name in names}
         self.rebound: list[str] = []
         self._before: dict[str, Any] = {}
 
@@ -69,8 +68,11 @@ class Part:
         self.rebound = []
 
 
-def _own(value: Any) -> Any:
-    """A function apart from the one that a program imports by name."""
+def _replacement(name: str) -> Any:
+    """The class of patched programs; a function apart from the one that is imported by name."""
+    if name == "socket":
+        return _patched.socket
+    value = getattr(_mirror, name)
     if not isinstance(value, FunctionType):
         return value
     own = FunctionType(
@@ -117,9 +119,8 @@ def problems() -> list[str]:
 
 def check(settings: Settings) -> None:
     """Raises ValueError for what cannot be set."""
-    policy, mode = settings.get("policy", "default"), settings.get("mptcp")
-    if policy not in POLICIES:
-        raise ValueError(f"policy must be one of {', '.join(POLICIES)}, not {policy!r}")
+    as_policy(settings.get("policy", "default"))
+    mode = settings.get("mptcp")
     if mode is not None and mode not in _stack.MPTCP_MODES:
         raise ValueError(f"mptcp must be one of {', '.join(_stack.MPTCP_MODES)}, not {mode!r}")
 
@@ -134,6 +135,7 @@ def apply(settings: Settings | None) -> None:
     if now["socket"] and _gevent.has_patched():
         now["socket"] = now["ssl"] = now["dns"] = False
         _warn(_gevent.BEFORE)
+    _patched.set_policy(as_policy(now["policy"] or "default"))
     _set_mptcp_mode(now["mptcp"])
     _turn_socket(bool(now["socket"]), bool(before and before["socket"]))
     if bool(now["dns"]) != bool(before and before["dns"]):
