@@ -21,7 +21,7 @@ LINES_MAX = 500
 LAYERS = [
     *("__main__", "cli", "monkey"),
     *("_patched", "socket", "mptcp"),
-    *("_mptcp_endpoints", "_mptcp_events", "dns", "stack"),
+    *("_mptcp_paths", "_mptcp_presets", "_mptcp_endpoints", "_mptcp_events", "dns", "stack"),
     *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
     *("_mptcp_info", "_socket", "_worlds", "_policy", "_interface", "_routing", "link"),
     *("_transfer", "_attributes", "_shadow", "_options", "_resolver", "_sendfile"),

@@ -24,13 +24,13 @@ stack.add_link(Tap("tap0"), addresses=["10.0.0.2/24"], gateway="10.0.0.1")
 stack.add_link(Tap("tap1"), addresses=["10.0.1.2/24"], gateway="10.0.1.1")
 ```
 
-With two links MPTCP has two paths. Tell its path manager about the second one:
+With two links MPTCP has two paths. Have every connection use both:
 
 ```python
-lklsock.mptcp.endpoint_add("10.0.1.2", ifname="tap1")
+lklsock.mptcp.preset("aggregate")
 ```
 
-Any connection now uses both, survives the loss of either, and loses no byte.
+Each survives the loss of either link, and loses no byte.
 
 Errors of the network are `OSError`, as ever; those of a kernel are `lklsock.KernelError`.
 """

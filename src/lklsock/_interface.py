@@ -170,6 +170,9 @@ class Interface:
 
     def configure(self, link: Link) -> None:
         """Takes the interface up with what `link` has, and routes by source address."""
+        # One address does not go because another one of its network goes.
+        settings = f"/proc/sys/net/ipv4/conf/{self.name}"
+        self._kernel.write_file(f"{settings}/promote_secondaries", b"1")
         self.set_up()
         for subnet in link.subnets():
             self._add_subnet(subnet)

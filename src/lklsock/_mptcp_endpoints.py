@@ -19,6 +19,9 @@ from .stack import Stack, current_stack
 
 Connection = int | _stdlib.socket
 
+ENDPOINTS_MAX = 8
+"""MPTCP_PM_ADDR_MAX."""
+
 _ENDPOINT_FLAGS = {"signal": 1, "subflow": 2, "backup": 4, "fullmesh": 8, "implicit": 16}
 
 

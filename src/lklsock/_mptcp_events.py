@@ -302,7 +302,8 @@ class Subscription:
 
     def close(self) -> None:
         """Ends it. No callback runs once this has returned, unless it is called by one."""
-        self._thread.unwatch(self._fd)
+        if self._stack.state == "running":
+            self._thread.unwatch(self._fd)
         self._sock.close()
 
     def _read(self) -> None:

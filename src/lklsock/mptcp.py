@@ -3,7 +3,9 @@
 ```python
 from lklsock import mptcp
 
-mptcp.limits(subflows=4, add_addr_accepted=4)
+mptcp.preset("aggregate")                           # use all links, as they come and go
+
+mptcp.limits(subflows=4, add_addr_accepted=4)       # or by hand
 mptcp.endpoint_add("10.0.1.2", ifname="tap1")      # open subflows from here, too
 sock.mptcp                                          # the same as mptcp.info(sock)
 mptcp.subflows(sock)
@@ -17,6 +19,7 @@ Functions that take `stack` mean the current one by default; see `lklsock.stack.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 from ._mptcp_endpoints import (
@@ -51,6 +54,8 @@ from ._mptcp_events import (
     Subscription,
 )
 from ._mptcp_info import Info, Subflow, TcpInfo, info, is_mptcp, subflows
+from ._mptcp_paths import Paths
+from ._mptcp_presets import PRESETS
 from .stack import Stack, current_stack
 
 __all__ = [
@@ -67,6 +72,7 @@ __all__ = [
     "ListenerClosed",
     "ListenerCreated",
     "Overflow",
+    "Paths",
     "Subflow",
     "SubflowClosed",
     "SubflowEstablished",
@@ -86,11 +92,53 @@ __all__ = [
     "is_mptcp",
     "limits",
     "on_event",
+    "preset",
     "subflow_create",
     "subflow_destroy",
     "subflow_priority",
     "subflows",
 ]
+
+_paths: weakref.WeakKeyDictionary[Stack, Paths] = weakref.WeakKeyDictionary()
+
+
+def preset(
+    name: str,
+    *,
+    primary: str | None = None,
+    announce: bool = False,
+    stack: Stack | None = None,
+) -> Paths:
+    """Has all addresses of all links used, as they come and go.
+
+    | preset | |
+    |---|---|
+    | "handover" | the first link carries all; the others are ready, and used when it is lost |
+    | "aggregate" | all links carry together, for throughput |
+    | "interactive" | as "aggregate", tuned for delay: short queues, losses found out soon |
+    | "fullmesh" | each address is connected with each of the peer's |
+
+    A link that loses its carrier loses its subflows at once, and gets new ones when it is back.
+    Lost subflows are opened again. It takes the place of the preset that the stack had.
+
+    Args:
+        name: One of the above.
+        primary: The first link's interface; None for the one that was added first.
+        announce: Tells peers of the addresses, and has them connect: for who listens.
+        stack: Whose.
+
+    Returns:
+        What ends it: `close()`, or the end of a `with` block.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"presets are {', '.join(PRESETS)}, not {name!r}")
+    stack = stack or current_stack()
+    old = _paths.pop(stack, None)
+    if old is not None:
+        old.close()
+    made = Paths(stack, PRESETS[name], primary=primary, announce=announce)
+    _paths[stack] = made
+    return made
 
 
 def events(stack: Stack | None = None, *, timeout_s: float | None = None) -> Events:
