@@ -119,13 +119,41 @@ static struct lklsock_impair direction(const impairment &given)
 	return out;
 }
 
-static std::unique_ptr<link_handle> link_tap(const kernel &self, const std::optional<std::string> &name,
-					     int fd)
+/* Raises if it is none. */
+static const uint8_t *mac_address(const py::bytes &mac)
 {
-	const char *device = name ? name->c_str() : nullptr;
+	if (PyBytes_GET_SIZE(mac.ptr()) != 6) {
+		raise_value("a MAC address has 6 bytes (%zd given)", PyBytes_GET_SIZE(mac.ptr()));
+		fail();
+	}
+	return reinterpret_cast<const uint8_t *>(PyBytes_AS_STRING(mac.ptr()));
+}
+
+static std::unique_ptr<link_handle> link_tap(const kernel &self, const std::string &name)
+{
 	struct lklsock_link *link = nullptr;
 
-	self.ref.call([&] { return self.ref->link_tap(device, fd, &link); }, device);
+	self.ref.call([&] { return self.ref->link_tap(name.c_str(), &link); }, name.c_str());
+	return std::make_unique<link_handle>(self.ref, link);
+}
+
+static std::unique_ptr<link_handle> link_fd(const kernel &self, int fd, const py::bytes &mac)
+{
+	const uint8_t *raw = mac_address(mac);
+	struct lklsock_link *link = nullptr;
+
+	self.ref.call([&] { return self.ref->link_fd(fd, raw, &link); });
+	return std::make_unique<link_handle>(self.ref, link);
+}
+
+static std::unique_ptr<link_handle> link_packet(const kernel &self, const std::string &device,
+						const py::bytes &mac)
+{
+	const uint8_t *raw = mac_address(mac);
+	struct lklsock_link *link = nullptr;
+
+	self.ref.call([&] { return self.ref->link_packet(device.c_str(), raw, &link); },
+		      device.c_str());
 	return std::make_unique<link_handle>(self.ref, link);
 }
 
@@ -189,15 +217,16 @@ static std::unique_ptr<link_handle> link_pcap(link_handle &self, int fd, uint32_
 static long link_attach(link_handle &self, const std::string &ifname, const py::bytes &mac,
 			unsigned mtu)
 {
-	const auto *raw = reinterpret_cast<const uint8_t *>(PyBytes_AS_STRING(mac.ptr()));
+	const uint8_t *raw = mac_address(mac);
 
-	if (PyBytes_GET_SIZE(mac.ptr()) != 6) {
-		raise_value("a MAC address has 6 bytes (%zd given)", PyBytes_GET_SIZE(mac.ptr()));
-		fail();
-	}
 	return self.use([&](struct lklsock_link *link) {
 		return self.ref->link_attach(link, ifname.c_str(), raw, mtu);
 	});
+}
+
+static long link_mtu(link_handle &self)
+{
+	return self.use([&](struct lklsock_link *link) { return self.ref->link_mtu(link); });
 }
 
 static py::dict link_counters(link_handle &self)
@@ -229,10 +258,13 @@ void bind_link(py::module_ &m, py::class_<kernel> &type)
 		.def("cut", &link_cut, py::arg("cut"), py::arg("carrier"))
 		.def("pcap", &link_pcap, py::arg("fd"), py::arg("snaplen") = 0)
 		.def("attach", &link_attach, py::arg("ifname"), py::arg("mac"), py::arg("mtu"))
+		.def_property_readonly("mtu", &link_mtu)
 		.def("close", &link_handle::close)
 		.def("counters", &link_counters);
 
-	type.def("tap", &link_tap, py::arg("name"), py::arg("fd") = -1)
+	type.def("tap", &link_tap, py::arg("name"))
+		.def("fd", &link_fd, py::arg("fd"), py::arg("mac"))
+		.def("packet", &link_packet, py::arg("device"), py::arg("mac"))
 		.def("wire", &link_wire, py::arg("fd"))
 		.def("wire_path", &link_wire_path, py::arg("path"), py::arg("listen"));
 	m.def("wire_pair", &link_wire_pair, py::arg("library"));

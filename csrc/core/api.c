@@ -84,6 +84,8 @@ static const struct lklsock_api api = {
 	.socket_refresh = socket_refresh,
 
 	.link_tap = link_call_tap,
+	.link_fd = link_call_fd,
+	.link_packet = link_call_packet,
 	.link_wire = link_call_wire,
 	.link_wire_path = link_call_wire_path,
 	.link_wire_pair = wire_pair,
@@ -91,6 +93,7 @@ static const struct lklsock_api api = {
 	.link_impair_set = link_call_impair_set,
 	.link_cut = link_call_cut,
 	.link_pcap = link_call_pcap,
+	.link_mtu = link_call_mtu,
 	.link_attach = link_device_attach,
 	.link_close = link_handle_close,
 	.link_counters = link_call_counters,

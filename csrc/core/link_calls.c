@@ -29,14 +29,36 @@ static long handle_adopt(long ret, struct link *link, struct lklsock_link **out)
 	return 0;
 }
 
-long link_call_tap(const char *name, int host_fd, struct lklsock_link **out)
+long link_call_tap(const char *name, struct lklsock_link **out)
 {
 	struct link *link = NULL;
 	long ret;
 
 	if (!syscall_door_passes())
 		return LKLSOCK_ENOTRUNNING;
-	ret = link_tap_open(name, host_fd, &link);
+	ret = link_tap_open(name, -1, &link);
+	return handle_adopt(ret, link, out);
+}
+
+long link_call_fd(int host_fd, const uint8_t mac[6], struct lklsock_link **out)
+{
+	struct link *link = NULL;
+	long ret;
+
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
+	ret = link_fd_open(host_fd, mac, &link);
+	return handle_adopt(ret, link, out);
+}
+
+long link_call_packet(const char *device, const uint8_t mac[6], struct lklsock_link **out)
+{
+	struct link *link = NULL;
+	long ret;
+
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
+	ret = link_packet_open(device, mac, &link);
 	return handle_adopt(ret, link, out);
 }
 
@@ -150,6 +172,21 @@ long link_call_cut(struct lklsock_link *handle, bool cut, bool carrier)
 	link_handles_unlock();
 	link_device_interrupt();
 	return ret;
+}
+
+long link_call_mtu(struct lklsock_link *handle)
+{
+	const struct link *link;
+	long mtu = LKLSOCK_ENOTRUNNING;
+
+	link_handles_lock();
+	link = handle->link;
+	while (link && link->inner)
+		link = link->inner;
+	if (link)
+		mtu = link->mtu;
+	link_handles_unlock();
+	return mtu;
 }
 
 static uint64_t counter(const uint64_t *from)

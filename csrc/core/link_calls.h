@@ -10,7 +10,9 @@
 
 #include <lklsock.h>
 
-long link_call_tap(const char *name, int host_fd, struct lklsock_link **out);
+long link_call_tap(const char *name, struct lklsock_link **out);
+long link_call_fd(int host_fd, const uint8_t mac[6], struct lklsock_link **out);
+long link_call_packet(const char *device, const uint8_t mac[6], struct lklsock_link **out);
 long link_call_wire(int host_fd, struct lklsock_link **out);
 long link_call_wire_path(const char *path, bool listen, struct lklsock_link **out);
 long link_call_impair(struct lklsock_link *inner, uint64_t seed, const struct lklsock_impair *tx,
@@ -20,6 +22,7 @@ long link_call_impair_set(struct lklsock_link *link, const struct lklsock_impair
 long link_call_cut(struct lklsock_link *link, bool cut, bool carrier);
 long link_call_pcap(struct lklsock_link *inner, int host_fd, uint32_t snaplen,
 		    struct lklsock_link **out);
+long link_call_mtu(struct lklsock_link *link);
 void link_call_counters(struct lklsock_link *link, struct lklsock_link_counters *out);
 
 #endif

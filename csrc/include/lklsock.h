@@ -173,7 +173,11 @@ struct lklsock_api {
 	 * ---- links. *_open give an unattached link; a wrapper takes over the link it wraps (the old pointer then
 	 * means the inner part: only link_counters and link_close of the outermost matter).
 	 */
-	long (*link_tap)(const char *name, int host_fd, struct lklsock_link **out);
+	long (*link_tap)(const char *name, struct lklsock_link **out);
+	/* A TAP device, packet socket or unix socket; owned by the link, unless it fails. */
+	long (*link_fd)(int host_fd, const uint8_t mac[6], struct lklsock_link **out);
+	/* A host's network interface, with a MAC address of its own. */
+	long (*link_packet)(const char *device, const uint8_t mac[6], struct lklsock_link **out);
 	long (*link_wire)(int host_fd, struct lklsock_link **out);
 	long (*link_wire_path)(const char *path, bool listen, struct lklsock_link **out);
 	long (*link_wire_pair)(int host_fds[2]);
@@ -187,6 +191,8 @@ struct lklsock_api {
 	/* Makes a net device of it (down, no address). mac: 6 bytes. Return: its interface index. */
 	long (*link_attach)(struct lklsock_link *link, const char *ifname, const uint8_t mac[6],
 			    unsigned mtu);
+	/* What it can carry, bytes; 0: anything. */
+	long (*link_mtu)(struct lklsock_link *link);
 	/* Removes the device, if attached, and closes the link. */
 	long (*link_close)(struct lklsock_link *link);
 	void (*link_counters)(struct lklsock_link *link, struct lklsock_link_counters *out);

@@ -9,6 +9,11 @@
 
 #include "frame.h"
 
+/* Newer than the headers may be. */
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
 /* Below it a 64 kB frame would be more segments than the kernel counts. */
 #define GSO_SIZE_MIN 8
 
@@ -31,6 +36,7 @@ static bool segmentation_valid(const struct virtio_net_hdr_v1 *hdr, unsigned lon
 	case VIRTIO_NET_HDR_GSO_TCPV6:
 	case VIRTIO_NET_HDR_GSO_TCPV4 | VIRTIO_NET_HDR_GSO_ECN:
 	case VIRTIO_NET_HDR_GSO_TCPV6 | VIRTIO_NET_HDR_GSO_ECN:
+	case VIRTIO_NET_HDR_GSO_UDP_L4:
 		return le16toh(hdr->gso_size) >= GSO_SIZE_MIN &&
 		       le16toh(hdr->hdr_len) <= frame_bytes;
 	default:

@@ -65,6 +65,7 @@ struct link {
 	struct link_upper *upper;	/* set before the first poll() */
 	struct link *inner;		/* what a wrapper wraps, or NULL */
 	unsigned features;		/* LKL_NET_CSUM, LKL_NET_TSO */
+	unsigned mtu;			/* what it can carry, or 0: anything */
 	bool carrier;			/* until the first poll(); then LKL_NET_UP and DOWN tell changes */
 	struct link_counters counters;
 };
@@ -80,9 +81,10 @@ struct link {
 int link_tap_open(const char *name, int fd, struct link **out);
 
 /*
- * A wire: frames as messages on a SOCK_SEQPACKET unix socket, to another stack, no privilege.
- * link_wire_open() owns fd unless it fails. link_wire_listen() makes a socket at path (mode 0600)
- * and has no carrier until somebody connects; when that peer goes, it waits for the next.
+ * A wire: frames as messages on a unix socket, to another stack, no privilege.
+ * link_wire_open() owns fd unless it fails (EPROTOTYPE: it is none for a wire).
+ * link_wire_listen() makes a socket at path (mode 0600) and has no carrier until somebody
+ * connects; when that peer goes, it waits for the next.
  * link_wire_connect() connects to one.
  * Return: 0 or -errno.
  */
@@ -91,6 +93,23 @@ int link_wire_listen(const char *path, struct link **out);
 int link_wire_connect(const char *path, struct link **out);
 /* A connected pair of descriptors for two link_wire_open(). Return: 0 or -errno. */
 int link_wire_pair(int fds[2]);
+
+/*
+ * A packet socket (CAP_NET_RAW): a station of its own on a network interface of the host, with
+ * this MAC address. It has carrier while the interface does. link_packet_adopt() takes one that is
+ * open and bound to an interface; the link then owns it.
+ * Return: 0 or -errno, fd is not closed then; see packet.h.
+ */
+int link_packet_open(const char *device, const uint8_t mac[6], struct link **out);
+int link_packet_adopt(int fd, const uint8_t mac[6], struct link **out);
+
+/*
+ * A descriptor that was handed in, whatever it is: a TAP, a packet socket, a unix socket of
+ * messages. The link then owns it.
+ * Return: 0 or -errno, fd is not closed then (EOPNOTSUPP: none of these; EPROTOTYPE: a socket of
+ * another type; else as the link of its kind has it).
+ */
+int link_fd_open(int fd, const uint8_t mac[6], struct link **out);
 
 /* Impairment of one direction. All zero: nothing changes. */
 struct link_impair_direction {

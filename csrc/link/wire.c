@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A link over a SOCK_SEQPACKET unix socket: one frame a message, to another stack.
+ * A link over a unix socket of messages: one frame a message, to another stack. SOCK_SEQPACKET,
+ * or a SOCK_DGRAM socket that was handed in, which learns that its peer is gone when it sends.
  *
  *	UP   --peer gone: EPOLLHUP, EPIPE, end of file--> DOWN
  *	DOWN --somebody connects (listening wires)-->     UP
@@ -22,6 +23,7 @@
 #include "host/host.h"
 
 #include "frame.h"
+#include "socket.h"
 #include "wire.h"
 
 struct wire {
@@ -57,6 +59,12 @@ static long peer_lost(struct wire *wire)
 	return -EPIPE;
 }
 
+/* ECONNREFUSED is a datagram socket's word for it. */
+static bool peer_error(int error)
+{
+	return error == EPIPE || error == ECONNRESET || error == ENOTCONN || error == ECONNREFUSED;
+}
+
 /* CPU held. */
 static long wire_tx(struct link *link, const struct lkl_iovec *iov, int count)
 {
@@ -72,7 +80,7 @@ static long wire_tx(struct link *link, const struct lkl_iovec *iov, int count)
 	if (error == EAGAIN)
 		return -EAGAIN;
 	link_count(&link->counters.tx_dropped, 1);
-	if (error == EPIPE || error == ECONNRESET || error == ENOTCONN)
+	if (peer_error(error))
 		return peer_lost(wire);
 	return -error;
 }
@@ -88,7 +96,7 @@ static long wire_rx(struct link *link, const struct lkl_iovec *iov, int count)
 	if (bytes < 0 && errno == ECONNRESET)
 		bytes = syscall(SYS_recvmsg, wire->peer.fd, &message, MSG_DONTWAIT);
 	if (bytes < 0)
-		return errno == ECONNRESET || errno == ENOTCONN ? peer_lost(wire) : -errno;
+		return peer_error(errno) ? peer_lost(wire) : -errno;
 	if (!bytes && peer_is_gone(wire))
 		return peer_lost(wire);
 	return link_frame_received(link, iov, count, bytes, message.msg_flags & MSG_TRUNC);
@@ -222,7 +230,7 @@ int link_wire_open(int fd, struct link **out)
 
 	if (err)
 		return err;
-	wire_socket_buffers(fd);
+	link_socket_buffers(fd);
 	err = wire_new(fd, true, &wire);
 	if (!err)
 		*out = &wire->link;
@@ -231,7 +239,7 @@ int link_wire_open(int fd, struct link **out)
 
 int link_wire_connect(const char *path, struct link **out)
 {
-	int fd = wire_socket_connect(path);
+	int fd = link_socket_unix_connect(path, SOCK_SEQPACKET);
 	int err;
 
 	if (fd < 0)

@@ -19,13 +19,11 @@ struct wire_name {
  * -errno.
  */
 int wire_socket_listen(const char *path, struct wire_name *name);
-int wire_socket_connect(const char *path);
 int wire_socket_accept(int listener);
 /* A socket whose peer has gone. Return: descriptor or -errno. */
 int wire_socket_dead(void);
 /* One handed in. Return: 0 or -errno: it is none for a wire. */
 int wire_socket_check(int fd);
-void wire_socket_buffers(int fd);
 
 /* Removes the name, unless somebody else has it by now. */
 void wire_name_remove(struct wire_name *name);

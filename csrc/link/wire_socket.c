@@ -9,41 +9,14 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "link.h"
+#include "socket.h"
 
-#define BUFFER_BYTES (4 * 1024 * 1024)
 #define SOCKET_TYPE (SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC)
 /* The next peer may already be there while the last one is going. */
 #define BACKLOG 1
-
-static void buffer_set(int fd, int force, int plain)
-{
-	const int bytes = BUFFER_BYTES;
-
-	/* Past net.core.wmem_max with CAP_NET_ADMIN only; else up to it. */
-	if (setsockopt(fd, SOL_SOCKET, force, &bytes, sizeof(bytes)))
-		setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof(bytes));
-}
-
-void wire_socket_buffers(int fd)
-{
-	buffer_set(fd, SO_SNDBUFFORCE, SO_SNDBUF);
-	buffer_set(fd, SO_RCVBUFFORCE, SO_RCVBUF);
-}
-
-static int address_fill(struct sockaddr_un *address, const char *path)
-{
-	if (!*path)
-		return -EINVAL;
-	if (strlen(path) >= sizeof(address->sun_path))
-		return -ENAMETOOLONG;
-	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	strcpy(address->sun_path, path);
-	return 0;
-}
 
 /*
  * A socket that a dead process left behind. Asked with another socket type, so that a live
@@ -110,7 +83,7 @@ void wire_name_remove(struct wire_name *name)
 int wire_socket_listen(const char *path, struct wire_name *name)
 {
 	struct sockaddr_un address;
-	int err = address_fill(&address, path);
+	int err = link_socket_unix_address(&address, path);
 	int fd;
 
 	if (err)
@@ -136,31 +109,13 @@ fail:
 	return err;
 }
 
-int wire_socket_connect(const char *path)
-{
-	struct sockaddr_un address;
-	int err = address_fill(&address, path);
-	int fd;
-
-	if (err)
-		return err;
-	fd = socket(AF_UNIX, SOCKET_TYPE, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (const struct sockaddr *)&address, sizeof(address)))
-		return fd;
-	err = -errno;
-	close(fd);
-	return err;
-}
-
 int wire_socket_accept(int listener)
 {
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
-	wire_socket_buffers(fd);
+	link_socket_buffers(fd);
 	return fd;
 }
 
@@ -177,14 +132,14 @@ int wire_socket_dead(void)
 int wire_socket_check(int fd)
 {
 	struct sockaddr_un peer;
-	socklen_t peer_bytes = sizeof(peer), int_bytes = sizeof(int);
-	int domain, type;
+	socklen_t peer_bytes = sizeof(peer);
+	int family, type;
+	int err = link_socket_kind(fd, &family, &type);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &int_bytes) ||
-	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &int_bytes))
-		return -errno;
-	if (domain != AF_UNIX || type != SOCK_SEQPACKET)
-		return -EINVAL;
+	if (err)
+		return err;
+	if (family != AF_UNIX || (type != SOCK_SEQPACKET && type != SOCK_DGRAM))
+		return -EPROTOTYPE;
 	return getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) ? -errno : 0;
 }
 

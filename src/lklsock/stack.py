@@ -241,17 +241,17 @@ class Stack:
         What is given here goes before what the description says.
 
         Args:
-            link: `lklsock.link.Tap`, `Wire`, or a wrapper around one.
+            link: One of those in `lklsock.link`, or a wrapper around one.
             addresses: With prefix lengths, "10.0.0.2/24" or "fd00::2/64".
             gateway: The default route's next hop; one of each family at most.
             name: The interface's.
-            mtu: Bytes.
+            mtu: Bytes; None for what the link can carry.
 
         Raises:
             OSError: The link cannot be opened; or EEXIST: there is an interface of this name.
         """
         from ._interface import Interface
-        from .link import innermost, mtu_of, with_attributes
+        from .link import MTU_ETHERNET, innermost, with_attributes
 
         if isinstance(addresses, str):
             raise ValueError(f"addresses must be a list, such as [{addresses!r}]")
@@ -261,12 +261,13 @@ class Stack:
         kernel = self.kernel
         with self._lock:
             ifname = attributes.name or self._free_name(attributes.kind)
-            mac = attributes.packed_mac(ifname)
-            handle = link.open(kernel)
+            settled = attributes.settled(ifname)
+            handle = link.open(kernel, settled)
             try:
-                ifindex = handle.attach(ifname, mac, mtu_of(attributes))
+                mtu = settled.mtu or handle.mtu or MTU_ETHERNET
+                ifindex = handle.attach(ifname, settled.packed_mac(ifname), mtu)
                 interface = Interface(kernel, ifname, ifindex, handle)
-                interface.configure(attributes)
+                interface.configure(settled)
             except BaseException:
                 handle.close()
                 raise

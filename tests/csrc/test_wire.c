@@ -200,6 +200,26 @@ static void half_closed_peer_counts_as_gone(void)
 
 static char path[64];
 
+static void datagram_socket_is_a_wire_that_misses_its_peer_when_it_sends(void)
+{
+	unsigned long bytes = frame_make(frame, 60, 1);
+	struct upper_double upper;
+	struct link *link;
+	int fds[2];
+
+	EXPECT_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
+	EXPECT_EQ(link_wire_open(fds[0], &link), 0);
+	upper_double_set(&upper, link);
+	EXPECT_EQ(frame_send(link, frame, bytes), bytes);
+	EXPECT_EQ(recv(fds[1], got, sizeof(got), 0), bytes);
+	EXPECT_EQ(send(fds[1], frame, bytes, 0), bytes);
+	EXPECT_EQ(frame_await(link, &upper, got), bytes);
+	close(fds[1]);
+	EXPECT_EQ(frame_send(link, frame, bytes), -EPIPE);
+	upper_double_await(&upper, LKL_NET_DOWN);
+	link->ops->close(link);
+}
+
 static void listener_serves_one_peer_after_the_other(void)
 {
 	unsigned long bytes = frame_make(sent, 1514, 5);
@@ -310,7 +330,7 @@ static void bad_arguments_are_refused(void)
 	EXPECT_EQ(link_wire_open(-1, &link), -EBADF);
 	EXPECT_EQ(link_wire_open(0, &link) < 0, true);
 	EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	EXPECT_EQ(link_wire_open(fds[0], &link), -EINVAL);
+	EXPECT_EQ(link_wire_open(fds[0], &link), -EPROTOTYPE);
 	close(fds[0]);
 	close(fds[1]);
 	fds[0] = socket(AF_UNIX, SOCK_SEQPACKET, 0);
@@ -331,6 +351,7 @@ int main(void)
 	CASE(end_met_by_tx_alone_is_carrier_loss, 20);
 	CASE(killed_peer_process_is_carrier_loss, 20);
 	CASE(half_closed_peer_counts_as_gone, 20);
+	CASE(datagram_socket_is_a_wire_that_misses_its_peer_when_it_sends, 20);
 	CASE(listener_serves_one_peer_after_the_other, 60);
 	CASE(next_peer_waits_for_its_turn, 20);
 	CASE(listener_that_goes_is_carrier_loss, 20);

@@ -245,7 +245,15 @@ def test_packed_address_must_fit_its_family(
 
 def test_links_open_and_tell_what_they_are_about(kernel: _lkl.Kernel, tmp_path: Path) -> None:
     kernel.tap("fake0").close()
-    kernel.tap(None, 5).close()
+    reader, writer = os.pipe()
+    kernel.fd(reader, b"\2\0\0\0\0\7").close()
+    os.close(writer)
+    kernel.packet("fake0", b"\2\0\0\0\0\7").close()
+    with pytest.raises(OSError, match="No such device") as no_device:
+        kernel.packet("eth9", b"\2\0\0\0\0\7")
+    assert no_device.value.filename == "eth9"
+    with pytest.raises(ValueError, match="a MAC address has 6 bytes"):
+        kernel.packet("fake0", b"")
     kernel.wire_path(str(tmp_path / "wire"), True).close()
     with pytest.raises(OSError, match="No such device") as no_tap:
         kernel.tap("tap9")
@@ -315,6 +323,7 @@ def test_link_calls_carry_their_arguments(kernel: _lkl.Kernel) -> None:
     assert (counters["tx_bytes"], counters["rx_bytes"], counters["tx_dropped"]) == (5, 6, 11)
     assert link.attach("lkl0", b"\2\0\0\0\0\7", 1400) == 407
     assert link.counters()["tx_bytes"] == 1400
+    assert kernel.packet("fake0", b"\2\0\0\0\0\7").mtu == 7
     with pytest.raises(ValueError, match="a MAC address has 6 bytes"):
         link.attach("lkl0", b"12345", 1500)
     with pytest.raises(OSError, match="not supported"):

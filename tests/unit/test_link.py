@@ -5,18 +5,30 @@ from typing import Any
 
 import pytest
 
-from lklsock import link
-from lklsock.link import Direction, Impair, Link, Pcap, Tap, Wire, innermost, with_attributes
+from lklsock.link import (
+    Direction,
+    Fd,
+    Impair,
+    Link,
+    Packet,
+    Pcap,
+    Tap,
+    Wire,
+    innermost,
+    with_attributes,
+)
+from lklsock.link import tap as tap_module
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Tap(), "Tap takes the name of a device, or the fd of an open one"),
+        (lambda: Tap(), "Tap takes the name of a device; Fd takes an open one"),
         (lambda: Tap(""), "name must be 1-15 bytes"),
         (lambda: Tap("a-name-of-16-byte"), "name must be 1-15 bytes"),
         (lambda: Tap("a/b"), "name must be 1-15 bytes without '/'"),
-        (lambda: Tap("tap0", fd=-1), "fd must not be negative"),
+        (lambda: Fd(), "fd must not be negative"),
+        (lambda: Packet(), "name must be 1-15 bytes"),
         (lambda: Tap("tap0", mtu=60), "mtu must be 68-65535, not 60"),
         (lambda: Tap("tap0", mac="02:00"), "mac must look like '02:00:00:00:00:01'"),
         (lambda: Tap("tap0", mac="01:00:00:00:00:01"), "mac must be that of one interface"),
@@ -92,7 +104,8 @@ def test_mac_is_local_stable_and_its_own() -> None:
     for end in (near, far):
         assert end.fd is not None
         os.close(end.fd)
-    assert len({mac, *others}) == 6
+    others |= {Packet("eth0").packed_mac("packet0"), Packet("eth0").packed_mac("packet0")}
+    assert len({mac, *others}) == 8
     assert Tap("tap0", mac="02:00:00:00:00:0a").packed_mac("tap0") == b"\2\0\0\0\0\n"
 
 
@@ -104,6 +117,8 @@ class Refusing:
 
     def tap(self, *_: object) -> None:
         raise OSError(self.number, os.strerror(self.number))
+
+    fd = packet = tap
 
 
 MAKE = "as root: ip tuntap add dev tap7 mode tap user $USER vnet_hdr && ip link set tap7 up"
@@ -122,24 +137,48 @@ MAKE = "as root: ip tuntap add dev tap7 mode tap user $USER vnet_hdr && ip link 
 def test_tap_that_cannot_be_opened_is_told_with_its_remedy(number: int, message: str) -> None:
     kernel: Any = Refusing(number)
     with pytest.raises(OSError, match=re.escape(message)) as refused:
-        Tap("tap7").open(kernel)
+        Tap("tap7").open(kernel, Tap("tap7").settled("tap7"))
     assert refused.value.errno == number
 
 
 def test_closed_tun_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link.os, "access", lambda *_: False)
+    monkeypatch.setattr(tap_module.os, "access", lambda *_: False)
     kernel: Any = Refusing(errno.EACCES)
     with pytest.raises(PermissionError, match="as root: chmod 0666 /dev/net/tun"):
-        Tap("tap7").open(kernel)
+        Tap("tap7").open(kernel, Tap("tap7").settled("tap7"))
 
 
-def test_bad_tap_descriptor_is_told() -> None:
-    kernel: Any = Refusing(errno.EINVAL)
-    with pytest.raises(OSError, match="descriptor 5: Invalid argument: it takes IFF_TAP"):
-        Tap(fd=5).open(kernel)
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EINVAL, "file descriptor 0: Invalid argument: a TAP device takes IFF_TAP |"),
+        (errno.EPROTOTYPE, "a packet socket must be SOCK_RAW, a unix one SOCK_SEQPACKET or"),
+        (errno.EBADF, "file descriptor 0: Bad file descriptor"),
+    ],
+)
+def test_descriptor_of_no_kind_is_told_with_what_would_do(number: int, message: str) -> None:
+    kernel: Any = Refusing(number)
+    with pytest.raises(OSError, match=re.escape(message)):
+        Fd(0).open(kernel, Fd(0).settled("fd0"))
+
+
+def test_host_interface_that_cannot_be_opened_is_told_with_its_remedy() -> None:
+    packet = Packet("eth7", addresses=["192.0.2.1/24", "fe80::1/64"])
+    kernel: Any = Refusing(errno.EPERM)
+    with pytest.raises(PermissionError, match=re.escape("host interface eth7: Operation not")):
+        packet.open(kernel, packet.settled("packet0"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1/8", "::1/128"])
+def test_address_of_the_host_is_refused_on_its_interface(address: str) -> None:
+    packet = Packet("lo", addresses=[address])
+    kernel: Any = Refusing(errno.EPERM)
+    with pytest.raises(OSError, match="is the host's own address") as refused:
+        packet.open(kernel, packet.settled("packet0"))
+    assert refused.value.errno == errno.EADDRINUSE
 
 
 def test_link_of_no_kind_cannot_be_opened() -> None:
     kernel: Any = None
     with pytest.raises(NotImplementedError):
-        Link(name="x").open(kernel)
+        Link(name="x").open(kernel, Link(name="x"))

@@ -26,12 +26,36 @@ static struct lklsock_link *link_new(struct lklsock_link *inner)
 	return link;
 }
 
-static long do_link_tap(const char *name, int host_fd, struct lklsock_link **out)
+static long do_link_tap(const char *name, struct lklsock_link **out)
 {
-	if (host_fd < 0 && (!name || strcmp(name, "fake0") != 0))
+	if (strcmp(name, "fake0") != 0)
 		return -ENODEV;
 	*out = link_new(NULL);
 	return 0;
+}
+
+static long do_link_fd(int host_fd, const uint8_t mac[6], struct lklsock_link **out)
+{
+	if (fcntl(host_fd, F_GETFD) < 0)
+		return -errno;
+	close(host_fd);
+	*out = link_new(NULL);
+	(*out)->counters.rx_bytes = mac[5];
+	return 0;
+}
+
+static long do_link_packet(const char *device, const uint8_t mac[6], struct lklsock_link **out)
+{
+	if (strcmp(device, "fake0") != 0)
+		return -ENODEV;
+	*out = link_new(NULL);
+	(*out)->counters.rx_bytes = mac[5];
+	return 0;
+}
+
+static long do_link_mtu(struct lklsock_link *link)
+{
+	return (long)link->counters.rx_bytes;
 }
 
 static long do_link_wire(int host_fd, struct lklsock_link **out)
@@ -198,6 +222,9 @@ static long do_rule_del(int family, const void *src, unsigned prefix_len, uint32
 void fake_links_fill(struct lklsock_api *api)
 {
 	api->link_tap = do_link_tap;
+	api->link_fd = do_link_fd;
+	api->link_packet = do_link_packet;
+	api->link_mtu = do_link_mtu;
 	api->link_wire = do_link_wire;
 	api->link_wire_path = do_link_wire_path;
 	api->link_wire_pair = do_link_wire_pair;

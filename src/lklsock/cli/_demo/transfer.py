@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from ... import mptcp
 from ..._interface import Interface
-from ...link import AnyLink, Direction, Impair, Tap, Wire
+from ...link import AnyLink, Direction, Fd, Impair, Wire
 from ...stack import Stack
 from . import DemoError, host_peer
 from .far_process import Event, FarProcess
@@ -83,7 +83,7 @@ def _start_host(plan: Plan, cleanup: contextlib.ExitStack) -> tuple[FarProcess, 
         far = cleanup.enter_context(FarProcess(arguments, [fd], prefix))
         far_channel.close()
         taps = host_peer.receive_taps(channel)
-    return far, [Tap(fd=fd) for fd in taps]
+    return far, [Fd(fd) for fd in taps]
 
 
 def _shaped(link: AnyLink, plan: Plan) -> Impair:

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What links do with sockets of the host, whatever their family.
+ */
+#ifndef LINK_SOCKET_H
+#define LINK_SOCKET_H
+
+#include <sys/un.h>
+
+/* Room for many frames, both ways: as much as the host lets us have. */
+void link_socket_buffers(int fd);
+
+/* Return: 0 or -errno: no path for a socket. */
+int link_socket_unix_address(struct sockaddr_un *address, const char *path);
+
+/*
+ * A unix socket of this type connected to the one at path: non-blocking, close-on-exec. Return:
+ * descriptor or -errno.
+ */
+int link_socket_unix_connect(const char *path, int type);
+
+/* Return: 0 and the socket's family and type, or -errno: ENOTSOCK, EBADF. */
+int link_socket_kind(int fd, int *family, int *type);
+
+#endif

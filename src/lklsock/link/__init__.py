@@ -1,0 +1,34 @@
+"""Descriptions of links: what a stack's network interfaces are connected to.
+
+```python
+stack.add_link(Tap("tap0", addresses=["10.0.0.2/24"], gateway="10.0.0.1"))
+
+left, right = Wire.pair()                       # to another stack, no privilege needed
+stack.add_link(Impair(left, delay_ms=10, loss=0.01, seed=1), addresses=["10.1.0.1/24"])
+```
+
+| link | what | privilege |
+|---|---|---|
+| `Tap` | a TAP device of the host | none if it exists and is yours, else CAP_NET_ADMIN |
+| `Fd` | a TAP, packet or unix socket that was handed in | none |
+| `Packet` | an interface of the host, with a MAC address of its own | CAP_NET_RAW |
+| `Wire` | another stack | none |
+| `Pcap`, `Impair` | wrappers: a capture; delay, loss, a rate, cuts | none |
+
+A description is a value: it opens nothing. `Stack.add_link` does, and returns the `Interface`.
+"""
+
+from .description import MTU_ETHERNET as MTU_ETHERNET
+from .description import Address as Address
+from .description import Link
+from .description import Subnet as Subnet
+from .fd import Fd
+from .packet import Packet
+from .tap import Tap
+from .wire import Wire
+from .wrappers import AnyLink as AnyLink
+from .wrappers import Direction, Impair, Pcap
+from .wrappers import innermost as innermost
+from .wrappers import with_attributes as with_attributes
+
+__all__ = ["Direction", "Fd", "Impair", "Link", "Packet", "Pcap", "Tap", "Wire"]

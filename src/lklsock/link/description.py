@@ -1,0 +1,158 @@
+"""What every description of a link has."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import ipaddress
+import os
+import socket as _stdlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .. import _lkl
+
+Subnet = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+MTU_ETHERNET = 1500
+_MTU_MIN = 68
+_MTU_MAX = 65535
+_NAME_BYTES_MAX = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """What every kind of link has.
+
+    Attributes:
+        name: The interface's name in the stack; None for one by kind, such as "tap0".
+        addresses: Its addresses with prefix lengths, "10.0.0.2/24" or "fd00::2/64".
+        gateway: The default route's next hop; one of each family at most.
+        mtu: Bytes; None for what the link can carry, or 1500.
+        mac: "02:00:00:00:00:01"; None for a locally administered one that stays the same for a
+            link of the same name.
+    """
+
+    name: str | None = None
+    addresses: Sequence[str] = ()
+    gateway: str | Sequence[str] | None = None
+    mtu: int | None = None
+    mac: str | None = None
+
+    kind = "link"
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            check_name(self.name)
+        if self.mtu is not None and not _MTU_MIN <= self.mtu <= _MTU_MAX:
+            raise ValueError(f"mtu must be {_MTU_MIN}-{_MTU_MAX}, not {self.mtu}")
+        if self.mac is not None:
+            packed_mac(self.mac)
+        if isinstance(self.addresses, str):
+            raise ValueError(f"addresses must be a list, such as [{self.addresses!r}]")
+        gateways = (self.gateway,) if isinstance(self.gateway, str) else self.gateway or ()
+        object.__setattr__(self, "addresses", tuple(self.addresses))
+        object.__setattr__(self, "gateway", tuple(gateways))
+        self.subnets()
+        self.gateways()
+
+    def subnets(self) -> list[Subnet]:
+        """The addresses with their prefixes, parsed."""
+        try:
+            return [ipaddress.ip_interface(text) for text in self.addresses]
+        except ValueError as error:
+            raise ValueError(f"addresses: {error}") from None
+
+    def gateways(self) -> list[Address]:
+        """The gateways, parsed."""
+        try:
+            found = [ipaddress.ip_address(text) for text in self.gateway or ()]
+        except ValueError as error:
+            raise ValueError(f"gateway: {error}") from None
+        versions = [address.version for address in found]
+        for version in (4, 6):
+            if versions.count(version) > 1:
+                raise ValueError(f"gateway must name one IPv{version} address at most")
+            if version in versions and version not in (i.version for i in self.subnets()):
+                raise ValueError(f"gateway is an IPv{version} address, and addresses has none")
+        return found
+
+    def packed_mac(self, name: str) -> bytes:
+        """Six bytes: `mac`, or those that belong to a link of this kind and name.
+
+        The machine, and the end of a wire, are part of it: no two ends of one network are alike.
+        """
+        if self.mac is not None:
+            return packed_mac(self.mac)
+        seed = "\0".join((_machine(), self.kind, name, self._end()))
+        digest = hashlib.blake2s(seed.encode(), digest_size=6).digest()
+        return local_mac(digest)
+
+    def _end(self) -> str:
+        return ""
+
+    def settled(self, ifname: str) -> Link:
+        """This link with what the interface of that name will have: name and MAC are set."""
+        return dataclasses.replace(self, name=ifname, mac=self.packed_mac(ifname).hex(":"))
+
+    def open(self, kernel: _lkl.Kernel, settled: Link) -> _lkl.Link:
+        """Opens it for one kernel.
+
+        Args:
+            kernel: Booted.
+            settled: What `settled` made of this description, or of one with other attributes.
+        """
+        raise NotImplementedError
+
+
+def check_name(name: str) -> None:
+    """As the kernel's dev_valid_name()."""
+    if (
+        not name
+        or name in (".", "..")
+        or len(os.fsencode(name)) > _NAME_BYTES_MAX
+        or any(character in "/:" or character.isspace() for character in name)
+    ):
+        raise ValueError(
+            f"name must be 1-{_NAME_BYTES_MAX} bytes without '/', ':' and spaces, not {name!r}"
+        )
+
+
+def check_fd(fd: int | None) -> None:
+    """Refuses what cannot be a descriptor."""
+    if fd is not None and fd < 0:
+        raise ValueError(f"fd must not be negative, as {fd} is")
+
+
+def packed_mac(text: str) -> bytes:
+    """Six bytes, of one interface's address."""
+    try:
+        mac = bytes.fromhex(text.replace(":", " ")) if len(text) == 17 else b""
+    except ValueError:
+        mac = b""
+    if len(mac) != 6:
+        raise ValueError(f"mac must look like '02:00:00:00:00:01', not {text!r}")
+    if mac[0] & 1 or not any(mac):
+        raise ValueError(f"mac must be that of one interface, and {text} is not")
+    return mac
+
+
+def local_mac(six_bytes: bytes) -> bytes:
+    """Those bytes as a MAC address: locally administered, and no group's."""
+    return bytes([six_bytes[0] & 0xFC | 0x02]) + six_bytes[1:]
+
+
+def settled_mac(settled: Link) -> bytes:
+    """The MAC address that a settled link has."""
+    assert settled.mac is not None
+    return packed_mac(settled.mac)
+
+
+def _machine() -> str:
+    """What tells this machine from others, or nothing."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return _stdlib.gethostname()
