@@ -15,6 +15,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+/* net/if.h has not heard of it, and linux/if.h does not go with that. */
+#define FLAG_LOWER_UP 0x10000u
+
 static bool address_equal(const struct sockaddr_storage *wanted, const struct sockaddr *address)
 {
 	const struct sockaddr_in *in[] = { (const void *)wanted, (const void *)address };
@@ -43,7 +46,8 @@ static bool is_it(const struct uplink *uplink, const struct ifaddrs *entry)
 /* If the host does not tell, it is as it was. */
 static bool is_up(const struct uplink *uplink)
 {
-	const unsigned wanted = IFF_UP | IFF_RUNNING;
+	/* Carrier, and that the host has begun to send. */
+	const unsigned wanted = IFF_UP | IFF_RUNNING | FLAG_LOWER_UP;
 	struct ifaddrs *entries;
 	bool up = false;
 

@@ -202,7 +202,7 @@ static char path[64];
 
 static void datagram_socket_is_a_wire_that_misses_its_peer_when_it_sends(void)
 {
-	unsigned long bytes = frame_make(frame, 60, 1);
+	unsigned long bytes = frame_make(sent, 60, 1);
 	struct upper_double upper;
 	struct link *link;
 	int fds[2];
@@ -210,12 +210,12 @@ static void datagram_socket_is_a_wire_that_misses_its_peer_when_it_sends(void)
 	EXPECT_EQ(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
 	EXPECT_EQ(link_wire_open(fds[0], &link), 0);
 	upper_double_set(&upper, link);
-	EXPECT_EQ(frame_send(link, frame, bytes), bytes);
+	EXPECT_EQ(frame_send(link, sent, bytes), bytes);
 	EXPECT_EQ(recv(fds[1], got, sizeof(got), 0), bytes);
-	EXPECT_EQ(send(fds[1], frame, bytes, 0), bytes);
+	EXPECT_EQ(send(fds[1], sent, bytes, 0), bytes);
 	EXPECT_EQ(frame_await(link, &upper, got), bytes);
 	close(fds[1]);
-	EXPECT_EQ(frame_send(link, frame, bytes), -EPIPE);
+	EXPECT_EQ(frame_send(link, sent, bytes), -EPIPE);
 	upper_double_await(&upper, LKL_NET_DOWN);
 	link->ops->close(link);
 }
