@@ -17,9 +17,9 @@ STAMPS := .make
 KERNEL_BUILD := $(PYTHON) third_party/lkl/kernel_build.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Beside these, kernel_build.py names what it misses.
+# Programs or files, and the packages that have them. kernel_build.py names what it misses, too.
 PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc
-TEST_PROGRAMS := patch:patch ip:iproute2 tcpdump:tcpdump
+TEST_PROGRAMS := patch:patch /etc/services:netbase ip:iproute2 tcpdump:tcpdump
 FULL_PROGRAMS := clang:clang
 PYTHONS := $(or $(LKLSOCK_PYTHON),python3 python3.13 python3.12 python3.11 python3.10)
 
@@ -48,7 +48,7 @@ find_python() {
 }
 lacking() {
 	for pair in "$$@"; do
-		command -v "$${pair%%:*}" >/dev/null || printf ' %s' "$${pair##*:}"
+		command -v "$${pair%%:*}" >/dev/null || [ -e "$${pair%%:*}" ] || printf ' %s' "$${pair##*:}"
 	done
 }
 needed=$$(lacking $(PROGRAMS))
