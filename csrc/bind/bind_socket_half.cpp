@@ -60,3 +60,11 @@ PyObject *socket_refresh(PyObject *self, PyObject *object)
 		return s->api->socket_refresh(s->sock, came_short);
 	}));
 }
+
+PyObject *socket_bridge(PyObject *self, PyObject *)
+{
+	const struct socket_object *s = socket_of(self);
+	long rc = without_gil([&] { return s->api->socket_bridge(s->sock); });
+
+	return rc < 0 ? raise_call(s->instance, rc) : PyLong_FromLong(rc);
+}

@@ -50,7 +50,7 @@ fast_method socket_wait;
 plain_method socket_poll, socket_shadow;
 /* bind_socket_half.cpp */
 plain_method socket_join_host, socket_leave_host, socket_leave_kernel, socket_replace_kernel,
-	socket_refresh;
+	socket_refresh, socket_bridge;
 
 /* Results of the kernel as Python's: None for "would block". */
 PyObject *socket_count(const struct socket_object *s, long rc);

@@ -4,6 +4,7 @@
  */
 #include <lklsock.h>
 
+#include "bridge.h"
 #include "console.h"
 #include "file.h"
 #include "halves.h"
@@ -82,6 +83,7 @@ static const struct lklsock_api api = {
 	.socket_leave_kernel = socket_leave_kernel,
 	.socket_replace_kernel = socket_replace_kernel,
 	.socket_refresh = socket_refresh,
+	.socket_bridge = socket_bridge,
 
 	.link_tap = link_call_tap,
 	.link_fd = link_call_fd,

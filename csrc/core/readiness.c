@@ -27,6 +27,7 @@
 
 #include <lklsock.h>
 
+#include "bridge.h"
 #include "halves.h"
 #include "host/host.h"
 #include "shadow.h"
@@ -73,6 +74,7 @@ void readiness_queue_run(void)
 		__atomic_store_n(&sock->queued, false, __ATOMIC_SEQ_CST);
 		readiness_wake(sock);
 		shadow_gain(sock);
+		bridge_gain(sock);
 		socket_unref(sock);
 		sock = next;
 	}

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "bridge.h"
 #include "host/host.h"
 #include "readiness.h"
 #include "shadow.h"
@@ -91,6 +92,7 @@ void registry_end_all(void)
 	for (struct lklsock_socket *sock = sockets; sock; sock = sock->next) {
 		readiness_wake(sock);
 		shadow_hang_up(sock);
+		bridge_hang_up(sock);
 	}
 	pthread_mutex_unlock(&lock);
 }
@@ -107,7 +109,9 @@ void registry_fork_parent(void)
 
 void registry_fork_child(void)
 {
-	for (struct lklsock_socket *sock = sockets; sock; sock = sock->next)
+	for (struct lklsock_socket *sock = sockets; sock; sock = sock->next) {
 		shadow_forget(sock);
+		bridge_forget(sock);
+	}
 	pthread_mutex_unlock(&lock);
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "bridge.h"
 #include "halves.h"
 #include "host/host.h"
 #include "life.h"
@@ -39,6 +40,7 @@ void socket_unref(struct lklsock_socket *sock)
 		return;
 	shadow_free(sock->shadow);
 	halves_free(sock->host_half);
+	bridge_free(sock->bridge);
 	pthread_mutex_destroy(&sock->making);
 	free(sock);
 }
@@ -78,6 +80,7 @@ static void socket_finish(struct lklsock_socket *sock)
 {
 	syscall_closing_begin();
 	halves_close(sock);
+	bridge_close(sock);
 	shadow_close(sock);
 	if (__atomic_load_n(&sock->lingers, __ATOMIC_RELAXED))
 		linger_disarm(sock);

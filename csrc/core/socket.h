@@ -26,6 +26,7 @@
 
 struct shadow;
 struct host_half;
+struct bridge;
 
 #define SOCKET_CLOSED (1u << 31)	/* in uses */
 
@@ -52,7 +53,8 @@ struct lklsock_socket {
 	bool kernel_left;		/* atomic */
 
 	struct shadow *shadow;		/* atomic */
-	pthread_mutex_t making;		/* of watch, halves and shadow; the kernel may be entered with it held */
+	struct bridge *bridge;		/* atomic */
+	pthread_mutex_t making;		/* of watch, halves, shadow and bridge; the kernel may be entered with it held */
 
 	struct lklsock_socket *next, **prev;	/* registry; its lock */
 };

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define LKLSOCK_ABI 2
+#define LKLSOCK_ABI 3
 
 #define LKLSOCK_ENOTRUNNING (-4096L)
 #define LKLSOCK_EREENTRY (-4097L)
@@ -168,6 +168,13 @@ struct lklsock_api {
 	 * came_short: EPOLLIN or EPOLLOUT if the call found less of it than it wanted.
 	 */
 	long (*socket_refresh)(struct lklsock_socket *sock, unsigned came_short);
+
+	/*
+	 * A host_fd that carries the data of a connection, both ways, and its ends. It is the caller's; the socket
+	 * belongs to the bridge then, which has a reference. Return: host_fd, -ENOTCONN, -EOPNOTSUPP: no stream,
+	 * -EBUSY: it has one, or -errno.
+	 */
+	long (*socket_bridge)(struct lklsock_socket *sock);
 
 	/*
 	 * ---- links. *_open give an unattached link; a wrapper takes over the link it wraps (the old pointer then

@@ -209,6 +209,8 @@ class Socket:
         Args:
             came_short: IN or OUT if the call found less of it than it wanted, else 0.
         """
+    def bridge(self) -> int:
+        """A host descriptor that carries the data; the caller owns it, and it the connection."""
 
 def wire_pair(library: Kernel) -> tuple[int, int]:
     """Two connected host descriptors for `Kernel.wire`, of this or another process."""

@@ -181,6 +181,31 @@ class socket(Transfer):
         self._closed = True
         return fd
 
+    def bridge(self) -> int:
+        """Detaches the connection, to a host descriptor that carries its data.
+
+        It is for code that reads and writes a descriptor itself: `subprocess`, C libraries,
+        `multiprocessing.connection.Connection(sock.bridge())`. Threads of the stack copy between
+        it and the connection. The socket object is used up, as after `detach`; who gets the
+        descriptor closes it. Not in the standard library.
+
+        Raises:
+            OSError: ENOTCONN, or EOPNOTSUPP if it is no stream.
+        """
+        lkl = self._lkl
+        if lkl is None:
+            return _base.detach(self)
+        fd = lkl.bridge()
+        with _lock:
+            cast_shadow, self._shadow = self._shadow, None
+            self._lkl = None
+        self._closed = True
+        if cast_shadow is not None:
+            shadow, number = cast_shadow
+            if shadow.release(number):
+                shadow.discard(number)
+        return fd
+
     def _real_close(self) -> None:
         # Of two threads that close, one does it.
         with _lock:

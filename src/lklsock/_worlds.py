@@ -186,6 +186,13 @@ class HostHalf:
     def getsockopt_buffer(self, level: int, option: int, value: Any, /) -> bytes:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
+    def bridge(self) -> int:
+        # It carries data as it is.
+        host = self.leave()
+        self._core.close()
+        host.setblocking(True)
+        return host.detach()
+
     def wait(self, events: int, deadline_ns: int | None, /) -> int:
         return self._core.wait(events, deadline_ns)
 

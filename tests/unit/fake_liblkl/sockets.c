@@ -297,6 +297,13 @@ static long do_socket_refresh(struct lklsock_socket *sock, unsigned came_short)
 	return came_short & ~(unsigned)(POLLIN | POLLOUT) ? -EINVAL : 0;
 }
 
+/* A host socket carries its data itself. */
+static long do_socket_bridge(struct lklsock_socket *sock)
+{
+	ENTER;
+	return result(fcntl(sock->fd, F_DUPFD_CLOEXEC, 0));
+}
+
 void fake_sockets_fill(struct lklsock_api *api)
 {
 	api->socket_open = do_socket_open;
@@ -328,4 +335,5 @@ void fake_sockets_fill(struct lklsock_api *api)
 	api->socket_leave_kernel = do_socket_leave_kernel;
 	api->socket_replace_kernel = do_socket_replace_kernel;
 	api->socket_refresh = do_socket_refresh;
+	api->socket_bridge = do_socket_bridge;
 }
