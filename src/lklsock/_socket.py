@@ -15,7 +15,7 @@ from _thread import allocate_lock
 from collections.abc import Callable
 
 from . import _lkl
-from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, SOL_TCP
+from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, SOL_TCP, Attributes
 from ._resolver import resolve
 from ._sendfile import send_file
 from ._shadow import Kind, Shadow, cast, find
@@ -205,6 +205,17 @@ class socket(Transfer):
             if shadow.release(number):
                 shadow.discard(number)
         return fd
+
+    def _move_to(self, heir: socket) -> None:
+        """Makes `heir`, which is new, what this socket is; this one is closed, as by detach()."""
+        with _lock:
+            for name in Attributes.__slots__:
+                setattr(heir, name, getattr(self, name))
+            heir._io_refs = 0
+            heir._closed = False
+            self._lkl = None
+            self._shadow = None
+            self._closed = True
 
     def _real_close(self) -> None:
         # Of two threads that close, one does it.

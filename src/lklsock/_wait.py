@@ -57,7 +57,8 @@ class Limit:
     """How long one call may wait for `events` of a socket, all its waits together.
 
     `timeout_s` is the socket's: None to block, 0 never to. A blocking socket obeys SO_RCVTIMEO and
-    SO_SNDTIMEO, as in socket(7): the call then ends as if it did not block.
+    SO_SNDTIMEO, as in socket(7): the call then ends as if it did not block. With 0 for `events`
+    each wait says what it is for, and these two don't count.
     """
 
     __slots__ = ("_deadline_ns", "_events", "_in_vain", "_never", "_sock", "_timed_out")
@@ -71,14 +72,15 @@ class Limit:
         self._deadline_ns: int | None = None
         if timeout_s:
             self._deadline_ns = _after(round(timeout_s * 1e9))
-        elif timeout_s is None and _kernel_timeouts:
+        elif timeout_s is None and events and _kernel_timeouts:
             self._deadline_ns = _kernel_deadline_ns(sock, events)
 
-    def wait(self, late: int = errno.EAGAIN) -> int:
+    def wait(self, late: int = errno.EAGAIN, events: int = 0) -> int:
         """Sleeps until the socket is ready.
 
         Args:
             late: The errno when a socket that does not block would have to sleep.
+            events: What for, if not what was said at the beginning.
 
         Returns:
             The events that are up; ERR and HUP come unasked.
@@ -90,7 +92,7 @@ class Limit:
         if self._never:
             raise would_block(late)
         try:
-            mask = self._sock.wait(self._events, self._deadline_ns)
+            mask = self._sock.wait(events or self._events, self._deadline_ns)
         except KernelNotRunningError:
             if _ending:
                 # A daemon thread: as with a host socket, it is still waiting when all ends.

@@ -12,7 +12,7 @@ import socket as _stdlib
 import types as _types
 from socket import *
 
-from . import _resolver
+from . import _resolver, _tls
 from . import _socket as _implementation
 from . import stack as _stack
 
@@ -71,6 +71,7 @@ MPTCP_FULL_INFO = 4
 TCP_IS_MPTCP = 43
 
 socket = _implementation.socket  # type: ignore[misc]
+_tls.install()
 getaddrinfo = _resolver.getaddrinfo
 gethostbyaddr = _resolver.gethostbyaddr
 gethostbyname = _resolver.gethostbyname
