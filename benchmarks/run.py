@@ -31,6 +31,7 @@ BENCHMARKS = (
     "tap",
     "paths",
     "stall",
+    "handover",
     "kernel_build",
 )
 """In the order they run; each is the file of that name."""

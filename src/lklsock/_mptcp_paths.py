@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .stack import Stack
 
 _RECEIVE_BYTES = 1 << 16
+_SEND_BUFFERS = "net.ipv4.tcp_wmem"
 _LIMIT = 8
 _UNUSABLE = _rtnetlink.IFA_F_DADFAILED | _rtnetlink.IFA_F_DEPRECATED
 
@@ -82,13 +83,20 @@ class Paths:
     """Keeps endpoints for the addresses of all links of a stack, until closed."""
 
     def __init__(
-        self, stack: Stack, preset: Preset, *, primary: str | None, announce: bool
+        self,
+        stack: Stack,
+        preset: Preset,
+        *,
+        primary: str | None,
+        announce: bool,
+        queue_bytes: int | None,
     ) -> None:
         self.preset = preset.name
         self._stack = stack
         self._preset = preset
         self._primary = primary
         self._announce = announce
+        self._queue_bytes = queue_bytes or preset.queue_bytes
         self._links: dict[int, _rtnetlink.LinkState] = {}
         self._addresses: dict[tuple[int, str], _rtnetlink.AddressState] = {}
         self._made: dict[str, Endpoint] = {}
@@ -128,7 +136,11 @@ class Paths:
     # ---- on the netlink thread
 
     def _start(self) -> None:
-        for name, value in self._preset.settings.items():
+        settings: dict[str, object] = {**self._preset.settings}
+        if self._queue_bytes is not None:
+            least, usual, _ = self._stack.sysctl(_SEND_BUFFERS).split()
+            settings[_SEND_BUFFERS] = f"{least} {usual} {self._queue_bytes}"
+        for name, value in settings.items():
             self._settings[name] = self._stack.sysctl(name)
             self._stack.sysctl(name, value)
         self._limits = limits(self._stack)

@@ -107,6 +107,7 @@ def preset(
     *,
     primary: str | None = None,
     announce: bool = False,
+    queue_bytes: int | None = None,
     stack: Stack | None = None,
 ) -> Paths:
     """Has all addresses of all links used, as they come and go.
@@ -125,6 +126,9 @@ def preset(
         name: One of the above.
         primary: The first link's interface; None for the one that was added first.
         announce: Tells peers of the addresses, and has them connect: for who listens.
+        queue_bytes: What a subflow may hold, sent or not, with the kernel's overhead; None for the
+            preset's. The less, the sooner another one takes over; a subflow carries no more than
+            about half of it in a round trip time.
         stack: Whose.
 
     Returns:
@@ -136,7 +140,7 @@ def preset(
     old = _paths.pop(stack, None)
     if old is not None:
         old.close()
-    made = Paths(stack, PRESETS[name], primary=primary, announce=announce)
+    made = Paths(stack, PRESETS[name], primary=primary, announce=announce, queue_bytes=queue_bytes)
     _paths[stack] = made
     return made
 

@@ -133,6 +133,8 @@ class Stack:
                 kernel.boot(
                     self._memory_bytes, self._command_line, self._hostname, self._console_level
                 )
+                # One path that loses MPTCP's options is no reason to do without it on all others.
+                kernel.write_file("/proc/sys/net/mptcp/blackhole_timeout", b"0")
                 self._kernel = kernel
                 _running.add(self)
             return self._kernel

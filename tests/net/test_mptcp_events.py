@@ -9,7 +9,7 @@ import pytest
 from own_process import in_own_process
 from worlds import JOIN_S, Thread, allow_subflows, await_true, connected, exchange, wired_stacks
 
-from lklsock import Stack, mptcp
+from lklsock import Stack, mptcp, mptcplib, socket
 
 
 def until(events: Any, kind: type) -> Any:
@@ -101,6 +101,29 @@ def test_events_come_to_coroutines_and_to_callbacks() -> None:
 def connect_once(left: Stack, right: Stack) -> None:
     with connected(left, right) as (client, server):
         exchange(client, server)
+
+
+@in_own_process
+def test_functions_of_mptcplib_are_there() -> None:
+    left, right = wired_stacks(2)
+    allow_subflows(left, right)
+    mptcp.endpoint_add("10.1.0.1", stack=left)
+    with left:
+        assert mptcplib.is_mptcp_enabled_and_supported()
+        with mptcplib.create_mptcp_socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            assert not mptcplib.is_socket_mptcp(sock)
+        with mptcplib.create_mptcp_socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+            assert mptcplib.is_socket_mptcp(sock)
+    with connected(left, right) as (client, server):
+        await_true(lambda: mptcplib.get_nb_used_subflows(client) == 2, client, server)
+    right.mptcp_mode = "off"
+    with connected(left, right) as (client, server):
+        exchange(client, server)
+        assert not mptcplib.is_socket_mptcp(client)
+        with pytest.raises(OSError) as refused:
+            mptcplib.get_nb_used_subflows(client)
+        assert refused.value.errno == errno.EOPNOTSUPP
+    assert left.sysctl("net.mptcp.blackhole_timeout") == "0"
 
 
 @in_own_process

@@ -81,6 +81,10 @@ def test_presets_give_flags() -> None:
         ("wire0", frozenset({"signal", "backup"})),
         ("wire1", frozenset({"signal"})),
     }
+    before = left.sysctl("net.ipv4.tcp_wmem")
+    with mptcp.preset("interactive", queue_bytes=300_000, stack=left):
+        assert left.sysctl("net.ipv4.tcp_wmem").split()[2] == "300000"
+    assert left.sysctl("net.ipv4.tcp_wmem") == before
     with pytest.raises(ValueError, match="presets are handover, aggregate"):
         mptcp.preset("fast", stack=left)
 
