@@ -6,10 +6,13 @@
 
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <mutex>
 #include <string>
 #include <tuple>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 namespace {
@@ -157,6 +160,48 @@ static std::unique_ptr<link_handle> link_packet(const kernel &self, const std::s
 	return std::make_unique<link_handle>(self.ref, link);
 }
 
+/* packed: 4 or 16 bytes; or none: any. */
+static struct sockaddr_storage host_address(const std::string &packed, uint16_t port)
+{
+	struct sockaddr_storage out = {};
+
+	if (packed.size() == 4) {
+		auto *in = reinterpret_cast<struct sockaddr_in *>(&out);
+
+		in->sin_family = AF_INET;
+		in->sin_port = htons(port);
+		std::memcpy(&in->sin_addr, packed.data(), packed.size());
+	} else if (packed.size() == 16) {
+		auto *in6 = reinterpret_cast<struct sockaddr_in6 *>(&out);
+
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(port);
+		std::memcpy(&in6->sin6_addr, packed.data(), packed.size());
+	} else if (!packed.empty()) {
+		raise_value("an address has 4 or 16 bytes (%zu given)", packed.size());
+		fail();
+	}
+	return out;
+}
+
+static std::unique_ptr<link_handle> link_vxlan(const kernel &self, uint32_t vni,
+					       const std::string &remote, uint16_t port,
+					       const std::string &source, const std::string &device,
+					       uint16_t local_port, uint16_t source_port)
+{
+	struct lklsock_link *link = nullptr;
+	struct lklsock_vxlan vxlan = {};
+
+	vxlan.remote = host_address(remote, port);
+	vxlan.source = host_address(source, 0);
+	vxlan.local_port = local_port;
+	vxlan.source_port = source_port;
+	vxlan.device = device.c_str();
+	vxlan.vni = vni;
+	self.ref.call([&] { return self.ref->link_vxlan(&vxlan, &link); });
+	return std::make_unique<link_handle>(self.ref, link);
+}
+
 static std::unique_ptr<link_handle> link_wire(const kernel &self, int fd)
 {
 	struct lklsock_link *link = nullptr;
@@ -246,6 +291,8 @@ static py::dict link_counters(link_handle &self)
 	COUNTER(tx_dropped);
 	COUNTER(rx_dropped);
 	COUNTER(rx_malformed);
+	COUNTER(tx_too_long);
+	COUNTER(path_errors);
 #undef COUNTER
 	return out;
 }
@@ -265,6 +312,9 @@ void bind_link(py::module_ &m, py::class_<kernel> &type)
 	type.def("tap", &link_tap, py::arg("name"))
 		.def("fd", &link_fd, py::arg("fd"), py::arg("mac"))
 		.def("packet", &link_packet, py::arg("device"), py::arg("mac"))
+		.def("vxlan", &link_vxlan, py::arg("vni"), py::arg("remote"), py::arg("port"),
+		     py::arg("source"), py::arg("device"), py::arg("local_port"),
+		     py::arg("source_port"))
 		.def("wire", &link_wire, py::arg("fd"))
 		.def("wire_path", &link_wire_path, py::arg("path"), py::arg("listen"));
 	m.def("wire_pair", &link_wire_pair, py::arg("library"));

@@ -88,6 +88,7 @@ static const struct lklsock_api api = {
 	.link_tap = link_call_tap,
 	.link_fd = link_call_fd,
 	.link_packet = link_call_packet,
+	.link_vxlan = link_call_vxlan,
 	.link_wire = link_call_wire,
 	.link_wire_path = link_call_wire_path,
 	.link_wire_pair = wire_pair,

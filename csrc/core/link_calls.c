@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#include "link/frame.h"
+
 #include "link_device.h"
 #include "link_handle.h"
 #include "syscall.h"
@@ -59,6 +61,25 @@ long link_call_packet(const char *device, const uint8_t mac[6], struct lklsock_l
 	if (!syscall_door_passes())
 		return LKLSOCK_ENOTRUNNING;
 	ret = link_packet_open(device, mac, &link);
+	return handle_adopt(ret, link, out);
+}
+
+long link_call_vxlan(const struct lklsock_vxlan *given, struct lklsock_link **out)
+{
+	const struct link_vxlan settings = {
+		.remote = given->remote,
+		.source = given->source,
+		.local_port = given->local_port,
+		.source_port = given->source_port,
+		.device = given->device,
+		.vni = given->vni,
+	};
+	struct link *link = NULL;
+	long ret;
+
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
+	ret = link_vxlan_open(&settings, &link);
 	return handle_adopt(ret, link, out);
 }
 
@@ -176,15 +197,11 @@ long link_call_cut(struct lklsock_link *handle, bool cut, bool carrier)
 
 long link_call_mtu(struct lklsock_link *handle)
 {
-	const struct link *link;
 	long mtu = LKLSOCK_ENOTRUNNING;
 
 	link_handles_lock();
-	link = handle->link;
-	while (link && link->inner)
-		link = link->inner;
-	if (link)
-		mtu = link->mtu;
+	if (handle->link)
+		mtu = link_mtu(handle->link);
 	link_handles_unlock();
 	return mtu;
 }
@@ -208,6 +225,8 @@ void link_call_counters(struct lklsock_link *handle, struct lklsock_link_counter
 		.tx_dropped = counter(&from->tx_dropped),
 		.rx_dropped = counter(&from->rx_dropped),
 		.rx_malformed = counter(&from->rx_malformed),
+		.tx_too_long = counter(&from->tx_too_long),
+		.path_errors = counter(&from->path_errors),
 	};
 	link_handles_unlock();
 }

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "link/frame.h"
+
 #include "link_handle.h"
 #include "readiness.h"
 #include "syscall.h"
@@ -45,6 +47,8 @@ unsigned link_device_event(struct link_upper *upper, unsigned events)
 	if (events & (LKL_NET_UP | LKL_NET_DOWN))
 		handle->carrier = events & LKL_NET_UP;
 	if (handle->device) {
+		if (events & LKL_NET_MTU)
+			lkl_net_mtu(handle->device, link_mtu(handle->link));
 		lkl_net_event(handle->device, events);
 		irq = LKL_IRQ_NET;
 	}

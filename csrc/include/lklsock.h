@@ -58,7 +58,15 @@ struct lklsock_link;
 struct lklsock_task;
 
 struct lklsock_link_counters {
-	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes, tx_dropped, rx_dropped, rx_malformed;
+	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes, tx_dropped, rx_dropped, rx_malformed,
+		tx_too_long, path_errors;	/* see link.h */
+};
+
+struct lklsock_vxlan {			/* see link.h */
+	struct sockaddr_storage remote, source;
+	uint16_t local_port, source_port;
+	const char *device;
+	uint32_t vni;
 };
 
 struct lklsock_impair {			/* one direction; see link.h */
@@ -185,6 +193,8 @@ struct lklsock_api {
 	long (*link_fd)(int host_fd, const uint8_t mac[6], struct lklsock_link **out);
 	/* A host's network interface, with a MAC address of its own. */
 	long (*link_packet)(const char *device, const uint8_t mac[6], struct lklsock_link **out);
+	/* Ethernet in UDP, to a gateway. */
+	long (*link_vxlan)(const struct lklsock_vxlan *vxlan, struct lklsock_link **out);
 	long (*link_wire)(int host_fd, struct lklsock_link **out);
 	long (*link_wire_path)(const char *path, bool listen, struct lklsock_link **out);
 	long (*link_wire_pair)(int host_fds[2]);

@@ -105,3 +105,19 @@ long link_frame_received(struct link *link, const struct lkl_iovec *iov, int cou
 	link_count_rx(link, (unsigned long)bytes);
 	return bytes;
 }
+
+long link_frame_deliver(struct link *link, const struct lkl_iovec *iov, int count,
+			const void *vnet_hdr, const void *frame, unsigned long bytes)
+{
+	unsigned long room = link_frame_room(iov, count), at = iov[0].len - LKL_VNET_HDR;
+	unsigned long whole = bytes + LKL_VNET_HDR;
+
+	memcpy(iov[0].base, vnet_hdr, LKL_VNET_HDR);
+	if (whole > room)
+		bytes = room - LKL_VNET_HDR;
+	if (at > bytes)
+		at = bytes;
+	memcpy((char *)iov[0].base + LKL_VNET_HDR, frame, at);
+	link_frame_scatter(iov + 1, count - 1, (const char *)frame + at, bytes - at);
+	return link_frame_received(link, iov, count, (long)whole, whole > room);
+}

@@ -32,6 +32,21 @@ void link_frame_scatter(const struct lkl_iovec *iov, int count, const void *from
 long link_frame_received(struct link *link, const struct lkl_iovec *iov, int count, long bytes,
 			 bool truncated);
 
+/*
+ * A frame that came from outside, header apart, is handed to who reads. Counts it. Return: as
+ * link_frame_received().
+ */
+long link_frame_deliver(struct link *link, const struct lkl_iovec *iov, int count,
+			const void *vnet_hdr, const void *frame, unsigned long bytes);
+
+/* What the link inside all wrappers can carry, or 0. */
+static inline unsigned link_mtu(const struct link *link)
+{
+	while (link->inner)
+		link = link->inner;
+	return __atomic_load_n(&link->mtu, __ATOMIC_RELAXED);
+}
+
 /* One writer at a time. */
 static inline void link_count(uint64_t *counter, uint64_t add)
 {

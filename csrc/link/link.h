@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include <lkl_host.h>
 
@@ -57,7 +58,9 @@ struct link_ops {
 struct link_counters {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
 	uint64_t tx_dropped, rx_dropped;	/* lost here, by intent or for want of room */
-	uint64_t rx_malformed;		/* too short, too long, bad vnet header: lost here, too */
+	uint64_t rx_malformed;		/* too short, too long, bad header: lost here, too */
+	uint64_t tx_too_long;		/* of those dropped: longer than the path takes */
+	uint64_t path_errors;		/* told by the path, such as ICMP; nothing is lost by it */
 };
 
 struct link {
@@ -65,7 +68,7 @@ struct link {
 	struct link_upper *upper;	/* set before the first poll() */
 	struct link *inner;		/* what a wrapper wraps, or NULL */
 	unsigned features;		/* LKL_NET_CSUM, LKL_NET_TSO */
-	unsigned mtu;			/* what it can carry, or 0: anything */
+	unsigned mtu;			/* what it can carry, or 0: anything; LKL_NET_MTU: atomic */
 	bool carrier;			/* until the first poll(); then LKL_NET_UP and DOWN tell changes */
 	struct link_counters counters;
 };
@@ -102,6 +105,23 @@ int link_wire_pair(int fds[2]);
  */
 int link_packet_open(const char *device, const uint8_t mac[6], struct link **out);
 int link_packet_adopt(int fd, const uint8_t mac[6], struct link **out);
+
+struct link_vxlan {
+	struct sockaddr_storage remote;		/* with its port */
+	struct sockaddr_storage source;		/* all zero: any */
+	uint16_t local_port;			/* where the other end answers to */
+	uint16_t source_port;			/* of what goes out; 0: any */
+	const char *device;			/* to leave by; "": any */
+	uint32_t vni;
+};
+
+/*
+ * Ethernet in UDP (RFC 7348), to one other end; no privilege. It has carrier while the device does
+ * or, without one, the address that the datagrams leave from.
+ * Return: 0 or -errno (EADDRINUSE: somebody has local_port; EADDRNOTAVAIL: source is not ours;
+ * ENETUNREACH: no route; ENODEV).
+ */
+int link_vxlan_open(const struct link_vxlan *settings, struct link **out);
 
 /*
  * A descriptor that was handed in, whatever it is: a TAP, a packet socket, a unix socket of

@@ -68,6 +68,17 @@ class Kernel:
     def fd(self, fd: int, mac: bytes) -> Link:
         """A TAP device, packet socket or unix socket: the link owns it, unless it fails."""
     def packet(self, device: str, mac: bytes) -> Link: ...
+    def vxlan(
+        self,
+        vni: int,
+        remote: bytes,
+        port: int,
+        source: bytes,
+        device: str,
+        local_port: int,
+        source_port: int,
+    ) -> Link:
+        """remote, source: packed, as `inet_pton` gives it; source and device may be empty."""
     def wire(self, fd: int) -> Link: ...
     def wire_path(self, path: str, listen: bool) -> Link: ...
     def interface_up(self, ifindex: int, up: bool = True) -> None: ...

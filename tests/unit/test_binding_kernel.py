@@ -274,6 +274,17 @@ def test_wire_pair_is_two_descriptors(kernel: _lkl.Kernel) -> None:
     assert kernel.system_call(Knob.LINKS) == 0
 
 
+def test_vxlan_carries_its_arguments(kernel: _lkl.Kernel) -> None:
+    counters = kernel.vxlan(7, bytes(16), 4789, b"", "fake0", 5000, 5001).counters()
+    assert counters["rx_bytes"] == 7
+    assert counters["tx_bytes"] == socket.AF_INET6
+    assert (counters["tx_too_long"], counters["path_errors"]) == (5000, 5001)
+    with pytest.raises(OSError, match="No such device"):
+        kernel.vxlan(7, bytes(4), 4789, bytes(4), "eth9", 1, 0)
+    with pytest.raises(ValueError, match="an address has 4 or 16 bytes"):
+        kernel.vxlan(7, b"12345", 4789, b"", "", 1, 0)
+
+
 def test_wrapper_takes_the_link_over(kernel: _lkl.Kernel) -> None:
     inner = kernel.tap("fake0")
     assert inner.counters()["rx_frames"] == 1
@@ -286,6 +297,8 @@ def test_wrapper_takes_the_link_over(kernel: _lkl.Kernel) -> None:
         "tx_dropped": 0,
         "rx_dropped": 0,
         "rx_malformed": 0,
+        "tx_too_long": 0,
+        "path_errors": 0,
     }
     inner.close()
     uses: list[Callable[[], object]] = [

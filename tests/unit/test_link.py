@@ -13,6 +13,7 @@ from lklsock.link import (
     Packet,
     Pcap,
     Tap,
+    Vxlan,
     Wire,
     innermost,
     with_attributes,
@@ -29,6 +30,11 @@ from lklsock.link import tap as tap_module
         (lambda: Tap("a/b"), "name must be 1-15 bytes without '/'"),
         (lambda: Fd(), "fd must not be negative"),
         (lambda: Packet(), "name must be 1-15 bytes"),
+        (lambda: Vxlan(remote="gw", vni=1), "remote: 'gw' does not appear to be an IPv4"),
+        (lambda: Vxlan(remote="192.0.2.1"), "vni must be 0-16777215, not -1"),
+        (lambda: Vxlan(remote="192.0.2.1", vni=1, source="::1"), "source must be of the same"),
+        (lambda: Vxlan(remote="192.0.2.1", vni=1, port=0), "port must be 1-65535, not 0"),
+        (lambda: Vxlan(remote="192.0.2.1", vni=1, device="a/b"), "name must be 1-15 bytes"),
         (lambda: Tap("tap0", mtu=60), "mtu must be 68-65535, not 60"),
         (lambda: Tap("tap0", mac="02:00"), "mac must look like '02:00:00:00:00:01'"),
         (lambda: Tap("tap0", mac="01:00:00:00:00:01"), "mac must be that of one interface"),
@@ -118,7 +124,7 @@ class Refusing:
     def tap(self, *_: object) -> None:
         raise OSError(self.number, os.strerror(self.number))
 
-    fd = packet = tap
+    fd = packet = vxlan = tap
 
 
 MAKE = "as root: ip tuntap add dev tap7 mode tap user $USER vnet_hdr && ip link set tap7 up"
@@ -167,6 +173,13 @@ def test_host_interface_that_cannot_be_opened_is_told_with_its_remedy() -> None:
     kernel: Any = Refusing(errno.EPERM)
     with pytest.raises(PermissionError, match=re.escape("host interface eth7: Operation not")):
         packet.open(kernel, packet.settled("packet0"))
+
+
+def test_vxlan_that_cannot_be_opened_is_told_with_its_remedy() -> None:
+    vxlan = Vxlan(remote="192.0.2.1", vni=1)
+    kernel: Any = Refusing(errno.EADDRINUSE)
+    with pytest.raises(OSError, match="Address already in use: UDP port 4789"):
+        vxlan.open(kernel, vxlan.settled("vxlan0"))
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1/8", "::1/128"])

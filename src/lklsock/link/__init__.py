@@ -12,6 +12,7 @@ stack.add_link(Impair(left, delay_ms=10, loss=0.01, seed=1), addresses=["10.1.0.
 | `Tap` | a TAP device of the host | none if it exists and is yours, else CAP_NET_ADMIN |
 | `Fd` | a TAP, packet or unix socket that was handed in | none |
 | `Packet` | an interface of the host, with a MAC address of its own | CAP_NET_RAW |
+| `Vxlan` | an Ethernet in UDP, to any Linux gateway with a `vxlan` device | none |
 | `Wire` | another stack | none |
 | `Pcap`, `Impair` | wrappers: a capture; delay, loss, a rate, cuts | none |
 
@@ -25,10 +26,11 @@ from .description import Subnet as Subnet
 from .fd import Fd
 from .packet import Packet
 from .tap import Tap
+from .vxlan import Vxlan
 from .wire import Wire
 from .wrappers import AnyLink as AnyLink
 from .wrappers import Direction, Impair, Pcap
 from .wrappers import innermost as innermost
 from .wrappers import with_attributes as with_attributes
 
-__all__ = ["Direction", "Fd", "Impair", "Link", "Packet", "Pcap", "Tap", "Wire"]
+__all__ = ["Direction", "Fd", "Impair", "Link", "Packet", "Pcap", "Tap", "Vxlan", "Wire"]

@@ -53,6 +53,18 @@ static long do_link_packet(const char *device, const uint8_t mac[6], struct lkls
 	return 0;
 }
 
+static long do_link_vxlan(const struct lklsock_vxlan *vxlan, struct lklsock_link **out)
+{
+	if (*vxlan->device && strcmp(vxlan->device, "fake0") != 0)
+		return -ENODEV;
+	*out = link_new(NULL);
+	(*out)->counters.rx_bytes = vxlan->vni;
+	(*out)->counters.tx_bytes = vxlan->remote.ss_family;
+	(*out)->counters.tx_too_long = vxlan->local_port;
+	(*out)->counters.path_errors = vxlan->source_port;
+	return 0;
+}
+
 static long do_link_mtu(struct lklsock_link *link)
 {
 	return (long)link->counters.rx_bytes;
@@ -223,6 +235,7 @@ void fake_links_fill(struct lklsock_api *api)
 {
 	api->link_tap = do_link_tap;
 	api->link_fd = do_link_fd;
+	api->link_vxlan = do_link_vxlan;
 	api->link_packet = do_link_packet;
 	api->link_mtu = do_link_mtu;
 	api->link_wire = do_link_wire;

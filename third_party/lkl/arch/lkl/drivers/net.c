@@ -130,6 +130,24 @@ void lkl_net_event(void *device, unsigned int events)
 					      __ATOMIC_RELEASE, __ATOMIC_RELAXED));
 }
 
+void lkl_net_mtu(void *device, unsigned int mtu)
+{
+	struct lkl_netdev *nd = device;
+
+	__atomic_store_n(&nd->link_mtu, mtu, __ATOMIC_RELAXED);
+}
+
+static void net_mtu_lower(struct work_struct *work)
+{
+	struct lkl_netdev *nd = container_of(work, struct lkl_netdev, mtu_work);
+	unsigned int mtu = __atomic_load_n(&nd->link_mtu, __ATOMIC_RELAXED);
+
+	rtnl_lock();
+	if (mtu < nd->dev->mtu && nd->dev->reg_state == NETREG_REGISTERED)
+		dev_set_mtu(nd->dev, mtu);
+	rtnl_unlock();
+}
+
 static void net_handle(struct lkl_netdev *nd, unsigned int events)
 {
 	if (events & (LKL_NET_UP | LKL_NET_DOWN)) {
@@ -143,6 +161,8 @@ static void net_handle(struct lkl_netdev *nd, unsigned int events)
 		netif_wake_queue(nd->dev);
 	if (events & LKL_NET_RX)
 		napi_schedule(&nd->napi);
+	if (events & LKL_NET_MTU)
+		schedule_work(&nd->mtu_work);
 }
 
 /* CPU held, interrupts off. */
@@ -204,6 +224,7 @@ static long net_add(long *args)
 	eth_hw_addr_set(dev, add->mac);
 	net_setup(dev, add->features, add->mtu);
 	netif_napi_add(dev, &nd->napi, lkl_net_rx_poll);
+	INIT_WORK(&nd->mtu_work, net_mtu_lower);
 	/* An interrupt may look for it as soon as it can be opened. */
 	list_add_tail(&nd->list, &devices);
 	*add->device = nd;
@@ -231,6 +252,7 @@ static long net_del(long *args)
 
 	unregister_netdev(nd->dev);
 	list_del(&nd->list);
+	cancel_work_sync(&nd->mtu_work);
 	lkl_net_rx_free(nd);
 	free_netdev(nd->dev);
 	return 0;

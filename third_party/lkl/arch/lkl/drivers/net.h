@@ -5,6 +5,7 @@
 
 #include <linux/list.h>
 #include <linux/netdevice.h>
+#include <linux/workqueue.h>
 
 /* Receive buffers come in blocks of this order; a frame lies in up to three. */
 #define RX_BLOCK_ORDER	PAGE_ALLOC_COSTLY_ORDER
@@ -13,6 +14,8 @@
 struct lkl_netdev {
 	struct net_device *dev;
 	struct list_head list;
+	struct work_struct mtu_work;
+	unsigned int link_mtu;		/* what the link takes, set by any thread, atomic */
 	void *link;
 	unsigned int events;		/* LKL_NET_*, set by any thread, atomic */
 	bool link_carrier;		/* what the link has */

@@ -40,6 +40,7 @@ struct lkl_iovec {
 #define LKL_NET_TX	2u	/* there is room again / tell me when there is */
 #define LKL_NET_UP	4u	/* carrier came */
 #define LKL_NET_DOWN	8u	/* carrier went */
+#define LKL_NET_MTU	16u	/* it carries less than it did: see lkl_net_mtu() */
 
 /* What a link can do, for lkl_net_add(). */
 #define LKL_NET_CSUM	1u	/* takes and gives partial checksums */
@@ -156,6 +157,8 @@ long lkl_net_add(void *link, const char *name, const unsigned char *mac, unsigne
 long lkl_net_del(void *device);
 /* Only sets bits; raise LKL_IRQ_NET after it. Context: any. */
 void lkl_net_event(void *device, unsigned int events);
+/* With LKL_NET_MTU, before it: the MTU is lowered to this. Context: any. */
+void lkl_net_mtu(void *device, unsigned int mtu);
 
 /*
  * Watches an open file: whenever its readiness may have changed and
