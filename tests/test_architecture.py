@@ -27,7 +27,7 @@ LAYERS = [
     *("_mptcp_info", "_socket", "_worlds", "_policy", "_interface", "_routing", "link"),
     "_tls_channel",
     *("_transfer", "_attributes", "_shadow", "_options", "_resolver", "_sendfile"),
-    *("_netlink", "_mptcp_netlink", "_rtnetlink"),
+    *("_netlink", "_mptcp_netlink", "_recipe", "_sysctl", "_rtnetlink"),
     *("_wait", "_ledger", "_counters", "errors", "_lkl"),
 ]
 

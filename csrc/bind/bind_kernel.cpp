@@ -128,6 +128,8 @@ void bind_kernel(py::module_ &m)
 			"version", [](const kernel &self) { return self.ref->kernel_version(); })
 		.def("console", &kernel_console)
 		.def("statistics", &kernel_statistics);
+	m.def("fork_hold", &instance_fork_hold)
+		.def("fork_release", [] { without_gil([] { instance_fork_release(); }); });
 	bind_door(m, type);
 	bind_link(m, type);
 	bind_network(type);

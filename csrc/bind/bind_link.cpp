@@ -220,14 +220,6 @@ static std::unique_ptr<link_handle> link_wire_path(const kernel &self, const std
 	return std::make_unique<link_handle>(self.ref, link);
 }
 
-static std::tuple<int, int> link_wire_pair(const kernel &library)
-{
-	int fds[2];
-
-	library.ref.call([&] { return library.ref->link_wire_pair(fds); });
-	return {fds[0], fds[1]};
-}
-
 static std::unique_ptr<link_handle> link_impair(link_handle &self, uint64_t seed, const impairment &tx,
 						const impairment &rx)
 {
@@ -317,5 +309,4 @@ void bind_link(py::module_ &m, py::class_<kernel> &type)
 		     py::arg("source_port"))
 		.def("wire", &link_wire, py::arg("fd"))
 		.def("wire_path", &link_wire_path, py::arg("path"), py::arg("listen"));
-	m.def("wire_pair", &link_wire_pair, py::arg("library"));
 }

@@ -4,6 +4,8 @@
  */
 #include "socket.h"
 
+#include <cerrno>
+
 #include "errors.h"
 #include "gil.h"
 #include "interpreter.h"
@@ -41,10 +43,32 @@ static void socket_dealloc(PyObject *self)
 	Py_DECREF(type);
 }
 
+/*
+ * As close(2) on the host: a signal ends the lingering, not the close. Return: false if its handler
+ * raised, which comes out once the socket is closed.
+ */
+static bool linger(const struct socket_object *s)
+{
+	for (;;) {
+		long rc = without_gil([&] { return s->api->socket_linger(s->sock); });
+
+		if (rc != -EINTR && rc != -EAGAIN)
+			return true;
+		if (PyErr_CheckSignals() < 0)
+			return false;
+		if (rc == -EINTR)
+			return true;
+	}
+}
+
 static PyObject *socket_close(PyObject *self, PyObject *)
 {
 	const struct socket_object *s = socket_of(self);
+	bool raised = !linger(s);
 	long rc = without_gil([&] { return s->api->socket_close(s->sock); });
+
+	if (raised)
+		return nullptr;
 
 	/* Closed already, or gone with its kernel: closing is done. */
 	if (rc == -EBADF || rc == LKLSOCK_ENOTRUNNING)
@@ -58,6 +82,23 @@ static PyObject *socket_lkl_fd(PyObject *self, void *)
 	int fd = s->api->socket_lkl_fd(s->sock);
 
 	return PyLong_FromLong(fd < 0 ? -1 : fd);
+}
+
+PyObject *socket_by_shadow(int host_fd, int family)
+{
+	const struct interpreter *state = interpreter_get();
+	struct instance *instance;
+	struct lklsock_socket *sock;
+	PyObject *self;
+
+	if (!state)
+		return nullptr;
+	instance = without_gil([&] { return instance_by_shadow(host_fd, &sock); });
+	if (!instance)
+		Py_RETURN_NONE;
+	self = socket_new(state->socket_type, instance, sock, family);
+	without_gil([&] { instance_put(instance); });
+	return self;
 }
 
 #define FAST(name, signature)                                                                 \

@@ -20,5 +20,15 @@ PYBIND11_MODULE(_lkl, m, py::mod_gil_not_used(), py::multiple_interpreters::per_
 
 	if (!socket_type_add(m.ptr()))
 		fail();
+	m.def(
+		"socket_by_shadow",
+		[](int fd, int family) {
+			PyObject *found = socket_by_shadow(fd, family);
+
+			if (!found)
+				fail();
+			return py::reinterpret_steal<py::object>(found);
+		},
+		py::arg("fd"), py::arg("family"));
 	bind_kernel(m);
 }

@@ -27,6 +27,9 @@ PyTypeObject *socket_type_add(PyObject *module);
 PyObject *socket_new(PyTypeObject *type, struct instance *instance, struct lklsock_socket *sock,
 		     int family);
 
+/* Of any kernel of the process. Return: a Socket, None, or NULL and an exception. */
+PyObject *socket_by_shadow(int host_fd, int family);
+
 inline struct socket_object *socket_of(PyObject *self)
 {
 	return reinterpret_cast<struct socket_object *>(self);

@@ -9,13 +9,14 @@
 #include "file.h"
 #include "halves.h"
 #include "life.h"
-#include "link/link.h"
+#include "linger.h"
 #include "link_calls.h"
 #include "link_device.h"
 #include "link_handle.h"
 #include "netconf.h"
 #include "raw_calls.h"
 #include "readiness.h"
+#include "registry.h"
 #include "shadow.h"
 #include "socket.h"
 #include "socket_calls.h"
@@ -24,11 +25,6 @@
 static const char *kernel_version(void)
 {
 	return LKL_KERNEL_VERSION;
-}
-
-static long wire_pair(int host_fds[2])
-{
-	return link_wire_pair(host_fds);
 }
 
 static const struct lklsock_api api = {
@@ -42,6 +38,7 @@ static const struct lklsock_api api = {
 	.console_tail = console_tail,
 	.fork_prepare = life_fork_prepare,
 	.fork_parent = life_fork_parent,
+	.fork_resume = life_fork_resume,
 	.fork_child = life_fork_child,
 
 	.system_call = raw_system_call,
@@ -54,6 +51,7 @@ static const struct lklsock_api api = {
 	.socket_open = socket_open,
 	.socket_get = socket_get,
 	.socket_put = socket_put,
+	.socket_linger = socket_linger,
 	.socket_close = socket_close,
 	.socket_lkl_fd = socket_lkl_fd,
 
@@ -77,6 +75,7 @@ static const struct lklsock_api api = {
 	.socket_wait = socket_wait,
 	.socket_poll = socket_poll,
 	.socket_shadow = socket_shadow,
+	.socket_by_shadow = registry_find,
 
 	.socket_join_host = socket_join_host,
 	.socket_leave_host = socket_leave_host,
@@ -91,7 +90,6 @@ static const struct lklsock_api api = {
 	.link_vxlan = link_call_vxlan,
 	.link_wire = link_call_wire,
 	.link_wire_path = link_call_wire_path,
-	.link_wire_pair = wire_pair,
 	.link_impair = link_call_impair,
 	.link_impair_set = link_call_impair_set,
 	.link_cut = link_call_cut,

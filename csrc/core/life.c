@@ -206,10 +206,17 @@ void life_fork_parent(void)
 		registry_fork_parent();
 		link_handles_fork_parent();
 		lkl_fork_parent();
-		host_io_fork_parent();
-		readiness_flush();
 	}
 	pthread_mutex_unlock(&life_lock);
+}
+
+void life_fork_resume(void)
+{
+	pthread_mutex_lock(&life_lock);
+	if (io_started)
+		host_io_fork_parent();
+	pthread_mutex_unlock(&life_lock);
+	readiness_flush();
 }
 
 void life_fork_child(void)

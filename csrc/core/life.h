@@ -17,6 +17,7 @@ long life_halt(uint64_t deadline_ns);
 
 void life_fork_prepare(void);
 void life_fork_parent(void);
+void life_fork_resume(void);
 void life_fork_child(void);
 
 #endif

@@ -16,6 +16,9 @@
 #define STEP_FIRST_NS 50000u
 #define STEP_LAST_NS 5000000u
 
+/* A signal handler that ran between two sleeps was not noticed. */
+#define LOOK_NS 50000000u
+
 void linger_note(struct lklsock_socket *sock, const void *value, socklen_t len)
 {
 	const struct linger *linger = value;
@@ -56,29 +59,59 @@ static bool has_failed(struct lklsock_socket *sock)
 			  (long)&len) || error;
 }
 
-void linger_wait(struct lklsock_socket *sock)
+/* Return: the time it is over, 0 if there is nothing to wait for. */
+static uint64_t linger_begin(struct lklsock_socket *sock)
 {
 	int seconds = sock->connects ? linger_seconds(sock) : 0;
-	uint64_t deadline = host_clock_monotonic() + (uint64_t)seconds * 1000000000u;
+
+	/* Unread data makes the kernel reset the connection. */
+	if (!seconds || queue_bytes(sock, SIOCINQ) ||
+	    syscall_do(LKL_NR_shutdown, sock->lkl_fd, SHUT_WR))
+		return 0;
+	return host_clock_monotonic() + (uint64_t)seconds * 1000000000u;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static long linger_entered(struct lklsock_socket *sock)
+{
+	uint64_t look = host_clock_monotonic() + LOOK_NS;
+	uint64_t until = __atomic_load_n(&sock->linger_until, __ATOMIC_RELAXED);
 	uint64_t step = STEP_FIRST_NS;
 	int never_woken = 0;
 
-	/* Unread data makes the kernel reset the connection: nothing to wait for. */
-	if (!seconds || queue_bytes(sock, SIOCINQ))
-		return;
-	if (syscall_do(LKL_NR_shutdown, sock->lkl_fd, SHUT_WR))
-		return;
-	while (queue_bytes(sock, SIOCOUTQ) && !has_failed(sock)) {
+	if (!until)
+		until = linger_begin(sock);
+	__atomic_store_n(&sock->linger_until, until, __ATOMIC_RELAXED);
+	while (until && queue_bytes(sock, SIOCOUTQ) && !has_failed(sock)) {
 		uint64_t now = host_clock_monotonic();
 
-		if (now >= deadline)
-			return;
-		if (host_io_wait(&never_woken, 0,
-				 now + step < deadline ? now + step : deadline) == -EINTR)
-			continue;
+		if (now >= until)
+			break;
+		if (now >= look)
+			return -EAGAIN;
+		if (host_futex_wait(&never_woken, 0, earlier(now + step, until)) == -EINTR)
+			return -EINTR;
 		if (step < STEP_LAST_NS)
 			step *= 2;
 	}
+	return 0;
+}
+
+long socket_linger(struct lklsock_socket *sock)
+{
+	long ret;
+
+	if (!__atomic_load_n(&sock->lingers, __ATOMIC_RELAXED))
+		return 0;
+	if (!syscall_door_passes() || !socket_enter(sock))
+		return 0;
+	ret = linger_entered(sock);
+	socket_leave(sock);
+	return ret;
 }
 
 void linger_disarm(struct lklsock_socket *sock)

@@ -179,6 +179,8 @@ void link_handles_fork_parent(void)
 void link_handles_fork_child(void)
 {
 	for (struct lklsock_link *handle = handles; handle; handle = handle->next) {
+		if (handle->link && handle->link->ops->forked)
+			handle->link->ops->forked(handle->link);
 		handle->link = NULL;
 		handle->device = NULL;
 	}

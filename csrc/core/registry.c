@@ -9,6 +9,7 @@
 
 #include "bridge.h"
 #include "host/host.h"
+#include "host/pair.h"
 #include "readiness.h"
 #include "shadow.h"
 #include "socket.h"
@@ -63,6 +64,33 @@ static struct lklsock_socket *find_any(void)
 	sock = sockets;
 	if (sock)
 		socket_ref(sock);
+	pthread_mutex_unlock(&lock);
+	return sock;
+}
+
+/* Return: false if nobody does any more. */
+static bool use_too(struct lklsock_socket *sock)
+{
+	int users = __atomic_load_n(&sock->users, __ATOMIC_RELAXED);
+
+	while (users && !__atomic_compare_exchange_n(&sock->users, &users, users + 1, true,
+						     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+		;
+	return users;
+}
+
+struct lklsock_socket *registry_find(int host_fd)
+{
+	struct lklsock_socket *sock;
+	struct host_pair id;
+
+	if (!host_pair_identify(host_fd, &id))
+		return NULL;
+	pthread_mutex_lock(&lock);
+	for (sock = sockets; sock && !shadow_is(sock, &id); sock = sock->next)
+		;
+	if (sock && (socket_lkl_fd(sock) < 0 || !use_too(sock)))
+		sock = NULL;
 	pthread_mutex_unlock(&lock);
 	return sock;
 }

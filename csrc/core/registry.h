@@ -13,6 +13,9 @@ struct lklsock_socket;
 void registry_add(struct lklsock_socket *sock);
 void registry_remove(struct lklsock_socket *sock);
 
+/* The socket that this is the shadow of, as a user of it; NULL if there is none that is open. */
+struct lklsock_socket *registry_find(int host_fd);
+
 /* Closes all there are. Context: halt. */
 void registry_close_all(uint64_t deadline_ns);
 /* The kernel is gone: ends every sleeper and hangs up every shadow. Context: any, CPU held too. */

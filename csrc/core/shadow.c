@@ -186,6 +186,13 @@ void shadow_close(struct lklsock_socket *sock)
 		socket_put_from_poller(sock);
 }
 
+bool shadow_is(const struct lklsock_socket *sock, const struct host_pair *id)
+{
+	const struct shadow *shadow = __atomic_load_n(&sock->shadow, __ATOMIC_ACQUIRE);
+
+	return shadow && host_pair_same(&shadow->pair, id);
+}
+
 void shadow_forget(struct lklsock_socket *sock)
 {
 	struct shadow *shadow = shadow_of(sock);

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 
+struct host_pair;
 struct lklsock_socket;
 struct shadow;
 
@@ -30,6 +31,8 @@ void shadow_gain(struct lklsock_socket *sock);
 void shadow_hang_up(struct lklsock_socket *sock);
 /* The socket is closed: hangs up, and lets go of it. */
 void shadow_close(struct lklsock_socket *sock);
+/* Whether it has one, and that is it. Context: any. */
+bool shadow_is(const struct lklsock_socket *sock, const struct host_pair *id);
 /* In a forked child, where our end is closed already. */
 void shadow_forget(struct lklsock_socket *sock);
 /* Nobody refers to the socket any more. */

@@ -113,16 +113,13 @@ void socket_wait_finished(struct lklsock_socket *sock, uint64_t deadline_ns)
 }
 
 /* leave_ns: how long to wait for others. */
-static long close_entered(struct lklsock_socket *sock, bool may_linger, uint64_t leave_ns)
+static long close_entered(struct lklsock_socket *sock, uint64_t leave_ns)
 {
 	unsigned uses = __atomic_fetch_or(&sock->uses, SOCKET_CLOSED, __ATOMIC_SEQ_CST);
 	bool mine = !(uses & SOCKET_CLOSED);
 
-	if (mine) {
+	if (mine)
 		readiness_wake(sock);
-		if (may_linger && __atomic_load_n(&sock->lingers, __ATOMIC_RELAXED))
-			linger_wait(sock);
-	}
 	/* A reference of its own, for the last use may be the last user's. */
 	socket_ref(sock);
 	socket_leave(sock);
@@ -144,7 +141,7 @@ long socket_close(struct lklsock_socket *sock)
 
 	if (!may_close())
 		return 0;
-	ret = socket_enter(sock) ? close_entered(sock, true, LEAVE_NS) : socket_refusal();
+	ret = socket_enter(sock) ? close_entered(sock, LEAVE_NS) : socket_refusal();
 	/* Halt has closed it, most likely. */
 	return ret == LKLSOCK_ENOTRUNNING ? 0 : ret;
 }
@@ -152,7 +149,7 @@ long socket_close(struct lklsock_socket *sock)
 void socket_close_at_halt(struct lklsock_socket *sock)
 {
 	if (socket_enter(sock))
-		close_entered(sock, false, 0);
+		close_entered(sock, 0);
 }
 
 void socket_get(struct lklsock_socket *sock)
@@ -165,7 +162,7 @@ static void user_gone(struct lklsock_socket *sock, bool may_wait)
 	if (__atomic_sub_fetch(&sock->users, 1, __ATOMIC_ACQ_REL))
 		return;
 	if (may_close() && socket_enter(sock))
-		close_entered(sock, may_wait, may_wait ? LEAVE_NS : 0);
+		close_entered(sock, may_wait ? LEAVE_NS : 0);
 	socket_unref(sock);
 }
 

@@ -41,6 +41,7 @@ struct lklsock_socket {
 	bool connects;			/* a connection-based type */
 	bool engaged;			/* its HUP means something (shadow.c); atomic */
 	bool lingers;			/* SO_LINGER with a time was set; a hint, atomic */
+	uint64_t linger_until;		/* of a close that has begun to linger, or 0; atomic */
 
 	void *watch;			/* made by the first who needs it; atomic */
 	struct lkl_watch_state watch_state;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -23,10 +24,13 @@
  */
 #define STACK_BYTES (512 * 1024)
 
+#define GONE_NS 20000000u
+
 struct io_fds io_fds = { -1, -1, -1, -1, -1 };
 bool io_running;
 
 static pthread_t thread;
+static pid_t thread_id;		/* atomic */
 static void (*after_irq)(void);
 
 /* All but the signals of a fault: those must end in the program's own handler. */
@@ -73,6 +77,7 @@ static void *thread_run(void *unused)
 	int kicks;
 
 	(void)unused;
+	__atomic_store_n(&thread_id, host_thread_id(), __ATOMIC_RELAXED);
 	do {
 		if (io_poll(pending ? 0 : HOST_NEVER, &batch) < 0)
 			continue;
@@ -135,6 +140,19 @@ static void thread_stop(void)
 	io_signal(&io_fds.stop);
 	pthread_join(thread, NULL);
 	io_leader_wait_gone();
+}
+
+/*
+ * A joined thread is on the process's list a moment longer, and who counts threads at fork(2), as
+ * CPython does, would still see it.
+ */
+static void thread_wait_gone(void)
+{
+	pid_t id = __atomic_load_n(&thread_id, __ATOMIC_RELAXED);
+	uint64_t deadline = host_clock_monotonic() + GONE_NS;
+
+	while (!syscall(SYS_tgkill, getpid(), id, 0) && host_clock_monotonic() < deadline)
+		sched_yield();
 }
 
 static void fd_close(int *fd)
@@ -204,10 +222,9 @@ int host_io_start(void)
 
 void host_io_stop(void)
 {
-	/* A forked child has nothing to stop. */
-	if (!__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
-		return;
-	thread_stop();
+	/* It rests from fork(2) on until host_io_fork_parent(). */
+	if (__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
+		thread_stop();
 	fds_close();
 }
 
@@ -231,13 +248,15 @@ void host_io_kick(void)
 
 void host_io_fork_prepare(void)
 {
-	if (__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
-		thread_stop();
+	if (!__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
+		return;
+	thread_stop();
+	thread_wait_gone();
 }
 
 void host_io_fork_parent(void)
 {
-	if (io_fd(&io_fds.epoll) >= 0)
+	if (io_fd(&io_fds.epoll) >= 0 && !__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
 		thread_start();
 }
 

@@ -5,7 +5,9 @@
 #include "pair.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -32,24 +34,31 @@ static void ends_close(const int ends[2])
 	syscall(SYS_close, ends[1]);
 }
 
+/* Return: the same file at a number that select(2) cannot take, or fd where the limit forbids it. */
+static int number_high(int fd)
+{
+	long high = syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, FD_SETSIZE);
+
+	if (high < 0)
+		return fd;
+	syscall(SYS_close, fd);
+	return (int)high;
+}
+
 int host_pair_open(struct host_pair *pair)
 {
 	const int smallest = 1;	/* the host rounds it up */
-	struct stat stat;
 	int ends[2], err;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return -errno;
-	if (fstat(ends[0], &stat) ||
+	if (!host_pair_identify(ends[0], pair) ||
 	    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &smallest, sizeof(smallest))) {
 		err = -errno;
 		ends_close(ends);
 		return err;
 	}
-	pair->program = ends[0];
-	pair->ours = ends[1];
-	pair->dev = stat.st_dev;
-	pair->ino = stat.st_ino;
+	pair->ours = number_high(ends[1]);
 	return 0;
 }
 
@@ -69,12 +78,26 @@ void host_pair_discard(struct host_pair *pair)
 	syscall(SYS_close, pair->program);
 }
 
-static bool program_end_is_there(const struct host_pair *pair)
+bool host_pair_identify(int fd, struct host_pair *id)
 {
 	struct stat stat;
 
-	return !fstat(pair->program, &stat) && stat.st_ino == pair->ino &&
-	       stat.st_dev == pair->dev && S_ISSOCK(stat.st_mode);
+	if (fstat(fd, &stat) || !S_ISSOCK(stat.st_mode))
+		return false;
+	*id = (struct host_pair){ .program = fd, .ours = -1, .dev = stat.st_dev, .ino = stat.st_ino };
+	return true;
+}
+
+bool host_pair_same(const struct host_pair *pair, const struct host_pair *id)
+{
+	return pair->ino == id->ino && pair->dev == id->dev;
+}
+
+static bool program_end_is_there(const struct host_pair *pair)
+{
+	struct host_pair there;
+
+	return host_pair_identify(pair->program, &there) && host_pair_same(pair, &there);
 }
 
 void host_pair_show_readable(struct host_pair *pair)

@@ -10,7 +10,8 @@
  *
  * What is shown is made from our end; what is taken back is taken back through the program's
  * number, which may be closed, and even a stranger's, by then: it is compared with the inode
- * before it is touched.
+ * before it is touched. Our end has a high number: the low ones, which select(2) can take, are the
+ * program's.
  *
  * Nothing here blocks, whatever O_NONBLOCK says, which is for the program to set. Calls on one pair do not run at the same time (see the lock of
  * core/shadow.c).
@@ -30,6 +31,10 @@ struct host_pair {
 
 /* Starts as not readable, writable. Return: 0 or -errno. */
 int host_pair_open(struct host_pair *pair);
+/* dev and ino of the socket behind this number. Return: false if there is none. */
+bool host_pair_identify(int fd, struct host_pair *id);
+/* Whether both are the same program's end, or copies of it. */
+bool host_pair_same(const struct host_pair *pair, const struct host_pair *id);
 /* Closes our end: the program's is hung up, with an error if something was in flight to us. */
 void host_pair_close(struct host_pair *pair);
 /* Closes both ends, which nobody has seen yet. */

@@ -95,9 +95,13 @@ struct lklsock_api {
 	enum lklsock_state (*state)(void);
 	/* The newest console text, terminated. Return: length. Works in every state. */
 	size_t (*console_tail)(char *buf, size_t size);
-	/* Around fork(2): in this order, by one thread. */
+	/*
+	 * Around fork(2), by one thread: prepare, then parent or child. In the parent every call works again then, but
+	 * nothing happens on its own (timers, frames) before fork_resume(), which brings the library's thread back.
+	 */
 	void (*fork_prepare)(void);
 	void (*fork_parent)(void);
+	void (*fork_resume)(void);
 	void (*fork_child)(void);
 
 	/* ---- the raw door: any system call. Pointers must be valid: a bad one is a host SIGSEGV. */
@@ -118,7 +122,13 @@ struct lklsock_api {
 			    struct lklsock_socket **out);
 	void (*socket_get)(struct lklsock_socket *sock);
 	void (*socket_put)(struct lklsock_socket *sock);	/* the last one closes it */
-	/* Closes now; calls and sleepers in other threads end with -EBADF. References stay valid. */
+	/*
+	 * To be called before socket_close(): what SO_LINGER asks for. Sends the end, and sleeps until all is
+	 * acknowledged or the time is up. Return: 0; -EINTR when a signal handler ran, -EAGAIN: look for signals,
+	 * and call again.
+	 */
+	long (*socket_linger)(struct lklsock_socket *sock);
+	/* Closes now, without lingering; calls and sleepers in other threads end with -EBADF. References stay valid. */
 	long (*socket_close)(struct lklsock_socket *sock);
 	int (*socket_lkl_fd)(struct lklsock_socket *sock);	/* -EBADF when closed */
 
@@ -156,6 +166,8 @@ struct lklsock_api {
 	 * then on (who closes it: socket_close does not). The same number on later calls.
 	 */
 	long (*socket_shadow)(struct lklsock_socket *sock);
+	/* The socket whose shadow this is, or a copy of it, with one reference; NULL if there is none. */
+	struct lklsock_socket *(*socket_by_shadow)(int host_fd);
 
 	/*
 	 * ---- halves. A socket may have a descriptor of the host beside the kernel's socket, or in its place: what
@@ -197,7 +209,6 @@ struct lklsock_api {
 	long (*link_vxlan)(const struct lklsock_vxlan *vxlan, struct lklsock_link **out);
 	long (*link_wire)(int host_fd, struct lklsock_link **out);
 	long (*link_wire_path)(const char *path, bool listen, struct lklsock_link **out);
-	long (*link_wire_pair)(int host_fds[2]);
 	long (*link_impair)(struct lklsock_link *inner, uint64_t seed, const struct lklsock_impair *tx,
 			    const struct lklsock_impair *rx, struct lklsock_link **out);
 	long (*link_impair_set)(struct lklsock_link *link, const struct lklsock_impair *tx,

@@ -49,6 +49,11 @@ struct link_ops {
 	bool (*idle)(struct link *link);
 	/* Frees it and what it wraps. No event() comes after. Context: CPU not held. */
 	void (*close)(struct link *link);
+	/*
+	 * In a forked child, instead of close(): closes the copies of descriptors that are no
+	 * sources of the I/O service. NULL: has none.
+	 */
+	void (*forked)(struct link *link);
 };
 
 /*
@@ -94,8 +99,6 @@ int link_tap_open(const char *name, int fd, struct link **out);
 int link_wire_open(int fd, struct link **out);
 int link_wire_listen(const char *path, struct link **out);
 int link_wire_connect(const char *path, struct link **out);
-/* A connected pair of descriptors for two link_wire_open(). Return: 0 or -errno. */
-int link_wire_pair(int fds[2]);
 
 /*
  * A packet socket (CAP_NET_RAW): a station of its own on a network interface of the host, with

@@ -199,6 +199,12 @@ static void pcap_close(struct link *link)
 	free(pcap);
 }
 
+static void pcap_forked(struct link *link)
+{
+	if (pcap_of(link)->fd >= 0)
+		close(pcap_of(link)->fd);
+}
+
 static const struct link_ops pcap_ops = {
 	.kind = "pcap",
 	.tx = pcap_tx,
@@ -207,6 +213,7 @@ static const struct link_ops pcap_ops = {
 	.offload = pcap_offload,
 	.idle = pcap_idle,
 	.close = pcap_close,
+	.forked = pcap_forked,
 };
 
 /* Return: 0 or -errno. */

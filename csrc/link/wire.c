@@ -10,6 +10,9 @@
  * DOWN, back. tx and rx that meet the end arm the peer, and the event follows. A new peer's
  * socket takes the number of the old one, so tx and rx on other threads never use a number that
  * is not theirs.
+ *
+ * Who knocks when the process has no descriptor left waits in the queue; the listener looks again
+ * after a while.
  */
 #include <errno.h>
 #include <poll.h>
@@ -18,6 +21,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "host/host.h"
@@ -26,10 +30,13 @@
 #include "socket.h"
 #include "wire.h"
 
+#define AGAIN_NS 100000000
+
 struct wire {
 	struct link link;
 	struct host_io_source peer;
 	struct host_io_source listener;	/* fd -1: none */
+	struct host_io_source again;	/* a timer of the listener; fd -1: none */
 	struct wire_name name;
 	bool up;			/* atomic */
 };
@@ -148,6 +155,23 @@ static unsigned peer_event(struct host_io_source *source, uint32_t epoll_events)
 	return irq;
 }
 
+static void listen_again_later(struct wire *wire)
+{
+	const struct itimerspec when = { .it_value.tv_nsec = AGAIN_NS };
+
+	syscall(SYS_timerfd_settime, wire->again.fd, 0, &when, NULL);
+	host_io_arm(&wire->again, EPOLLIN);
+}
+
+static unsigned again_event(struct host_io_source *source, uint32_t epoll_events)
+{
+	struct wire *wire = (struct wire *)((char *)source - offsetof(struct wire, again));
+
+	(void)epoll_events;
+	host_io_arm(&wire->listener, EPOLLIN);
+	return 0;
+}
+
 static unsigned listener_event(struct host_io_source *source, uint32_t epoll_events)
 {
 	struct wire *wire = (struct wire *)((char *)source - offsetof(struct wire, listener));
@@ -159,7 +183,7 @@ static unsigned listener_event(struct host_io_source *source, uint32_t epoll_eve
 		return 0;
 	fd = wire_socket_accept(source->fd);
 	if (fd < 0 || host_io_replace(&wire->peer, fd)) {
-		host_io_arm(source, EPOLLIN);
+		listen_again_later(wire);
 		return 0;
 	}
 	irq = tell(wire, LKL_NET_UP | LKL_NET_RX | LKL_NET_TX);
@@ -180,8 +204,10 @@ static void wire_close(struct link *link)
 	struct wire *wire = wire_of(link);
 
 	if (wire->listener.fd >= 0) {
-		/* First: it touches the peer. */
+		/* First: they touch each other, and the peer. */
+		host_io_del(&wire->again);
 		host_io_del(&wire->listener);
+		close(wire->again.fd);
 		close(wire->listener.fd);
 		wire_name_remove(&wire->name);
 	}
@@ -214,6 +240,7 @@ static int wire_new(int fd, bool up, struct wire **out)
 	wire->up = up;
 	wire->peer = (struct host_io_source){ .fd = fd, .event = peer_event };
 	wire->listener = (struct host_io_source){ .fd = -1, .event = listener_event };
+	wire->again = (struct host_io_source){ .fd = -1, .event = again_event };
 	err = host_io_add(&wire->peer);
 	if (err) {
 		free(wire);
@@ -250,21 +277,42 @@ int link_wire_connect(const char *path, struct link **out)
 	return err;
 }
 
-/* Gives the wire a listener. Return: 0 or -errno. */
-static int wire_listen(struct wire *wire, const char *path)
+/* Return: 0 or -errno; then there is nothing of it. */
+static int source_open(struct host_io_source *source, int fd)
 {
-	int fd = wire_socket_listen(path, &wire->name);
 	int err;
 
 	if (fd < 0)
 		return fd;
-	wire->listener.fd = fd;
-	err = host_io_add(&wire->listener);
+	source->fd = fd;
+	err = host_io_add(source);
+	if (err) {
+		close(fd);
+		source->fd = -1;
+	}
+	return err;
+}
+
+static int timer_open(void)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Gives the wire a listener. Return: 0 or -errno. */
+static int wire_listen(struct wire *wire, const char *path)
+{
+	int err = source_open(&wire->again, timer_open());
+
+	if (err)
+		return err;
+	err = source_open(&wire->listener, wire_socket_listen(path, &wire->name));
 	if (!err)
 		return 0;
 	wire_name_remove(&wire->name);
-	close(fd);
-	wire->listener.fd = -1;
+	host_io_del(&wire->again);
+	close(wire->again.fd);
 	return err;
 }
 

@@ -142,10 +142,3 @@ int wire_socket_check(int fd)
 		return -EPROTOTYPE;
 	return getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) ? -errno : 0;
 }
-
-int link_wire_pair(int fds[2])
-{
-	if (socketpair(AF_UNIX, SOCKET_TYPE, 0, fds))
-		return -errno;
-	return 0;
-}

@@ -30,6 +30,7 @@ struct instance {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct instance *first, *last;		/* in the order of loading */
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static atomic_int holds;			/* instance_fork_hold() without its release */
 
 static void fork_prepare(void)
 {
@@ -38,10 +39,19 @@ static void fork_prepare(void)
 		i->api->fork_prepare();
 }
 
+/* lock held. */
+static void resume_all(void)
+{
+	for (struct instance *i = last; i; i = i->previous)
+		i->api->fork_resume();
+}
+
 static void fork_parent(void)
 {
 	for (struct instance *i = last; i; i = i->previous)
 		i->api->fork_parent();
+	if (!atomic_load(&holds))
+		resume_all();
 	pthread_mutex_unlock(&lock);
 }
 
@@ -52,6 +62,21 @@ static void fork_child(void)
 	/* Their owners may hold them for ever; the child's own forks are not their business. */
 	first = NULL;
 	last = NULL;
+	atomic_store(&holds, 0);
+	pthread_mutex_unlock(&lock);
+}
+
+void instance_fork_hold(void)
+{
+	atomic_fetch_add(&holds, 1);
+}
+
+void instance_fork_release(void)
+{
+	if (atomic_fetch_sub(&holds, 1) != 1)
+		return;
+	pthread_mutex_lock(&lock);
+	resume_all();
 	pthread_mutex_unlock(&lock);
 }
 
@@ -168,12 +193,13 @@ static void unload(struct instance *instance)
 {
 	enum lklsock_state state;
 
-	if (instance->api->state() == LKLSOCK_RUNNING)
+	/* One that panicked has things to give back, too. */
+	if (instance->api->state() != LKLSOCK_LOADED)
 		halt(instance);
 	state = instance->api->state();
 	pthread_mutex_lock(&lock);
 	list_remove(instance);
-	if (state == LKLSOCK_LOADED || state == LKLSOCK_HALTED)
+	if (state != LKLSOCK_PANICKED)
 		dlclose(instance->handle);
 	pthread_mutex_unlock(&lock);
 }
@@ -185,6 +211,29 @@ void instance_put(struct instance *instance)
 	if (instance_state(instance) != LKLSOCK_FORKED)
 		unload(instance);
 	free(instance);
+}
+
+struct instance *instance_by_shadow(int host_fd, struct lklsock_socket **sock)
+{
+	struct instance *found = NULL;
+
+	pthread_mutex_lock(&lock);
+	for (struct instance *i = first; i && !found; i = i->next) {
+		int refs = atomic_load_explicit(&i->refs, memory_order_relaxed);
+
+		*sock = i->api->socket_by_shadow(host_fd);
+		if (!*sock)
+			continue;
+		/* One that is being unloaded hangs its shadows up. */
+		while (refs && !atomic_compare_exchange_weak(&i->refs, &refs, refs + 1))
+			;
+		if (refs)
+			found = i;
+		else
+			i->api->socket_put(*sock);
+	}
+	pthread_mutex_unlock(&lock);
+	return found;
 }
 
 const struct lklsock_api *instance_api(const struct instance *instance)

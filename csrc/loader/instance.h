@@ -6,7 +6,8 @@
  *
  *   life of a copy:  load -> references come and go -> the last one goes: halt if running, then unload
  *
- * A kernel that panicked stays mapped, for a thread may never come out of it. After fork(2) the child's
+ * A kernel that panicked gives its memory and descriptors back; its code stays mapped, for a thread may have been left
+ * in it. After fork(2) the child's
  * instances are dead: their state is LKLSOCK_FORKED, nothing of them is entered or unloaded any more, and
  * what the child loads is a copy.
  */
@@ -32,6 +33,16 @@ int instance_load(const char *library, struct instance **out, char *why, size_t 
 void instance_get(struct instance *instance);
 /* The last reference halts and unloads. Context: not inside a kernel, may sleep. */
 void instance_put(struct instance *instance);
+
+/*
+ * Between these, kernels do not start their threads again after a fork(2): for who counts threads right after it.
+ * Calls work meanwhile. A child starts without any hold.
+ */
+void instance_fork_hold(void);
+void instance_fork_release(void);
+
+/* Of the kernel that has this shadow, with a reference, and one to the socket; or NULL. */
+struct instance *instance_by_shadow(int host_fd, struct lklsock_socket **sock);
 
 const struct lklsock_api *instance_api(const struct instance *instance);
 /* The process that loaded it. */

@@ -8,14 +8,18 @@ import operator
 import os
 import socket as _stdlib
 import struct
+from collections.abc import Iterable
 
 from . import _lkl, _rtnetlink
 from ._routing import MAIN_TABLE, SourceRoutes, family_of, interface_of
-from .link import Direction, Link, Subnet
+from .errors import KernelNotRunningError
+from .link import MTU_ETHERNET, AnyLink, Direction, Link, Subnet, innermost, wrapped
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
     from typing import Any
+
+    from ._recipe import Recipe
 
 _MULTICAST_LINK_LOCAL = ipaddress.ip_network("ff02::/16")
 _IPV6_LOOPBACK = f"{1:032x}"
@@ -32,20 +36,49 @@ class Interface:
     Attributes:
         name: In the stack.
         ifindex: In the stack.
+        link: The description of the link; None once it is closed, and if there is none.
+        addresses: Those that came with the link, without prefix lengths.
     """
 
-    def __init__(
-        self,
-        kernel: _lkl.Kernel,
-        name: str,
-        ifindex: int,
-        handle: _lkl.Link | None = None,
-    ) -> None:
+    def __init__(self, kernel: _lkl.Kernel, name: str, ifindex: int, recipe: Recipe) -> None:
         self.name = name
         self.ifindex = ifindex
+        self.link: AnyLink | None = None
+        self.addresses: list[str] = []
+        self._kernel = kernel
+        self._recipe = recipe
+        self._handle: _lkl.Link | None = None
+        self._routes = SourceRoutes(kernel, ifindex)
+
+    def connect(
+        self, kernel: _lkl.Kernel, ifindex: int, handle: _lkl.Link, link: AnyLink, attributes: Link
+    ) -> None:
+        """Belongs to this device and link from now on, and is up; see `configure`."""
+        self.ifindex = ifindex
+        self.link = link
         self._kernel = kernel
         self._handle = handle
         self._routes = SourceRoutes(kernel, ifindex)
+        self.configure(attributes)
+
+    def is_of(self, kernel: _lkl.Kernel) -> bool:
+        """Whether it is one of this kernel."""
+        return self._kernel is kernel
+
+    def _told(self, key: tuple[object, ...], method: str, *args: Any, **options: Any) -> None:
+        name = self.name
+
+        def tell(stack: Any) -> None:
+            try:
+                interface = stack.interface(name)
+            except OSError as error:
+                # It was made with netlink(), which is not told again.
+                if error.errno != errno.ENODEV:
+                    raise
+            else:
+                getattr(interface, method)(*args, **options)
+
+        self._recipe.note(("interface", name, method, *key), tell)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} ifindex={self.ifindex}>"
@@ -66,10 +99,12 @@ class Interface:
             carrier: Loses the carrier, too: the stack is told. Otherwise it is silent.
         """
         self._attached().cut(True, carrier)
+        self._told((), "cut", carrier=carrier)
 
     def mend(self) -> None:
         """Ends a cut, and gives the carrier back."""
         self._attached().cut(False, True)
+        self._recipe.forget("interface", self.name, "cut")
 
     def set_impairment(self, tx: Direction, rx: Direction | None = None) -> None:
         """Replaces what an `Impair` link does, from the next frame on.
@@ -79,12 +114,14 @@ class Interface:
             rx: What comes in; None for the same.
         """
         self._attached().impair_set(tx.packed(), (rx or tx).packed())
+        self._told((), "set_impairment", tx, rx)
 
     def set_up(self, up: bool = True) -> None:
         """Takes the interface up or down. It keeps its addresses and routes."""
         if not up:
             self._kernel.write_file(f"/proc/sys/net/ipv6/conf/{self.name}/keep_addr_on_down", b"1")
         self._kernel.interface_up(self.ifindex, up)
+        self._told((), "set_up", up)
         if up:
             self._routes.restore()
 
@@ -94,10 +131,12 @@ class Interface:
         For who knows better, such as that a network behind the link is lost.
         """
         self._kernel.interface_carrier(self.ifindex, not down)
+        self._told((), "hold_down", down)
 
     def set_mtu(self, mtu: int) -> None:
         """Changes the MTU, bytes."""
         self._kernel.interface_mtu(self.ifindex, mtu)
+        self._told((), "set_mtu", mtu)
 
     def add_address(self, address: str) -> None:
         """Adds an address with its prefix length: "10.0.0.2/24", "fd00::2/64".
@@ -108,6 +147,7 @@ class Interface:
             OSError: EEXIST: it is there already, on this interface or on another one.
         """
         self._add_subnet(ipaddress.ip_interface(address))
+        self._told((address,), "add_address", address)
 
     def remove_address(self, address: str) -> None:
         """Removes an address, given as it was added, with what led from it.
@@ -120,10 +160,14 @@ class Interface:
             self.ifindex, family_of(subnet.version), subnet.ip.packed, subnet.network.prefixlen
         )
         self._routes.remove(subnet)
+        self._recipe.forget("interface", self.name, "add_address", address)
+        if str(subnet.ip) in self.addresses:
+            self._told((address,), "remove_address", address)
 
     def set_gateway(self, gateway: str) -> None:
         """Makes it the next hop of this interface's default routes, in place of the old one."""
         self._routes.set_gateway(ipaddress.ip_address(gateway))
+        self._told((), "set_gateway", gateway)
 
     def add_route(
         self,
@@ -161,19 +205,24 @@ class Interface:
             metric,
             table,
         )
+        key = (destination, gateway, metric, table)
+        self._told(key, "add_route", destination, gateway, metric=metric, table=table)
 
     def close(self) -> None:
         """Removes the interface with its routes, and closes the link."""
         handle = self._attached()
         self._routes.clear()
         handle.close()
+        self.link = None
+        self._recipe.forget("interface", self.name)
 
     def configure(self, link: Link) -> None:
         """Takes the interface up with what `link` has, and routes by source address."""
         # One address does not go because another one of its network goes.
         settings = f"/proc/sys/net/ipv4/conf/{self.name}"
         self._kernel.write_file(f"{settings}/promote_secondaries", b"1")
-        self.set_up()
+        self._kernel.interface_up(self.ifindex, True)
+        self.addresses = [str(subnet.ip) for subnet in link.subnets()]
         for subnet in link.subnets():
             self._add_subnet(subnet)
         for gateway in link.gateways():
@@ -195,6 +244,58 @@ class Interface:
         if self._handle is None:
             raise OSError(errno.EOPNOTSUPP, f"{self.name} has no link of the host behind it")
         return self._handle
+
+
+def open_interface(
+    kernel: _lkl.Kernel,
+    link: AnyLink,
+    attributes: Link,
+    name: str,
+    number: int | None,
+    recipe: Recipe,
+    known: Interface | None,
+) -> tuple[Interface, int]:
+    """Opens a link, and makes an interface of it that is up.
+
+    Args:
+        kernel: Whose.
+        link: The description.
+        attributes: The innermost link, with what was given beside it.
+        name: The interface's.
+        number: The process's, for "{child}"; None for a free one.
+        recipe: Where the interface notes what it is told.
+        known: The interface of this name; if it is one of another kernel (the parent's), it
+            stands for this one from now on.
+
+    Returns:
+        The interface, and the number.
+    """
+    opened, settled, number = innermost(link).claim(kernel, attributes, name, number)
+    handle = wrapped(link, opened)
+    if known is None or known.is_of(kernel):
+        known = Interface(kernel, name, 0, recipe)
+    try:
+        mtu = settled.mtu or handle.mtu or MTU_ETHERNET
+        ifindex = handle.attach(name, settled.packed_mac(name), mtu)
+        known.connect(kernel, ifindex, handle, link, settled)
+    except BaseException:
+        handle.close()
+        raise
+    return known, number
+
+
+def check_forkable(interfaces: Iterable[Interface], parent: int) -> None:
+    """Raises an error if one of the parent's links cannot be opened in its forked child as well."""
+    for interface in interfaces:
+        obstacle = interface.link and innermost(interface.link).fork_obstacle
+        if obstacle:
+            raise KernelNotRunningError(
+                f"the stack's link {interface.name} is that of process {parent}, and cannot be "
+                f"opened in its forked child as well: {obstacle}; or give the child a stack "
+                "without it, with set_default_stack()",
+                "forked",
+                parent,
+            )
 
 
 def name_to_index(kernel: _lkl.Kernel, name: str) -> int:

@@ -153,7 +153,8 @@ class Socket:
     @property
     def lkl_fd(self) -> int:
         """The descriptor inside the kernel; -1 when closed."""
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Lingers first, where SO_LINGER asks for it; a signal ends that, and its handler runs."""
     def bind(self, address: object, /) -> None: ...
     def listen(self, backlog: int, /) -> None: ...
     def accept(self) -> tuple[Socket, object] | None: ...
@@ -223,5 +224,13 @@ class Socket:
     def bridge(self) -> int:
         """A host descriptor that carries the data; the caller owns it, and it the connection."""
 
-def wire_pair(library: Kernel) -> tuple[int, int]:
-    """Two connected host descriptors for `Kernel.wire`, of this or another process."""
+def socket_by_shadow(fd: int, family: int) -> Socket | None:
+    """The socket whose shadow this host descriptor, or a copy of it, is; of any kernel."""
+
+def fork_hold() -> None:
+    """From now on, until fork_release, kernels do not start their threads again after a fork.
+
+    CPython counts threads right after it, and warns of them. A child starts without a hold.
+    """
+
+def fork_release() -> None: ...

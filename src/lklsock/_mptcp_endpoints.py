@@ -84,6 +84,7 @@ def endpoint_add(
 
     stack = stack or current_stack()
     before = {endpoint.id for endpoint in endpoints(stack)}
+    flags = flags if isinstance(flags, str) else tuple(flags)
     attributes = _address_attributes(address)
     attributes["flags"] = _flag_bits(flags)
     if id:
@@ -99,7 +100,14 @@ def endpoint_add(
     _request(stack, ADD_ADDR, attributes)
     # Ours is the one of this address that is new, or took the place of one made implicitly.
     found = [e for e in endpoints(stack) if e.address == address and e.port == port]
-    return next((e for e in found if e.id not in before), found[0])
+    endpoint = next((e for e in found if e.id not in before), found[0])
+
+    def add(child: Stack) -> None:
+        there = child.moved(address)
+        endpoint_add(there, flags=flags, id=endpoint.id, port=port, ifname=ifname, stack=child)
+
+    stack.recipe.note(("mptcp", "endpoint", endpoint.id), add)
+    return endpoint
 
 
 def endpoint_remove(endpoint: Endpoint | int, stack: Stack | None = None) -> None:
@@ -107,7 +115,9 @@ def endpoint_remove(endpoint: Endpoint | int, stack: Stack | None = None) -> Non
     from ._mptcp_netlink import DEL_ADDR
 
     number = endpoint.id if isinstance(endpoint, Endpoint) else endpoint
+    stack = stack or current_stack()
     _request(stack, DEL_ADDR, {"id": number})
+    stack.recipe.forget("mptcp", "endpoint", number)
 
 
 def endpoint_flags(
@@ -117,7 +127,12 @@ def endpoint_flags(
     from ._mptcp_netlink import SET_FLAGS
 
     number = endpoint.id if isinstance(endpoint, Endpoint) else endpoint
+    stack = stack or current_stack()
+    flags = flags if isinstance(flags, str) else tuple(flags)
     _request(stack, SET_FLAGS, {"id": number, "flags": _flag_bits(flags)})
+    stack.recipe.note(
+        ("mptcp", "endpoint", number, "flags"), lambda child: endpoint_flags(number, flags, child)
+    )
 
 
 def limits(
@@ -129,6 +144,7 @@ def limits(
     """The limits of each connection; those given are set first. Each is 0-8."""
     from ._mptcp_netlink import GET_LIMITS, SET_LIMITS
 
+    stack = stack or current_stack()
     wanted: dict[str, int] = {}
     if subflows is not None:
         wanted["subflows"] = subflows
@@ -136,6 +152,10 @@ def limits(
         wanted["rcv_add_addrs"] = add_addr_accepted
     if wanted:
         _request(stack, SET_LIMITS, None, None, **wanted)
+        stack.recipe.note(
+            ("mptcp", "limits", *wanted),
+            lambda child: limits(child, subflows=subflows, add_addr_accepted=add_addr_accepted),
+        )
     (message,) = _request(stack, GET_LIMITS)
     return Limits(
         subflows=message.get_attr("MPTCP_PM_ATTR_SUBFLOWS"),

@@ -13,6 +13,7 @@ import logging
 import os
 import queue
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from concurrent.futures import Future
 from types import GeneratorType
 from typing import Any
 
-from .errors import KernelError
+from .errors import KernelError, KernelNotRunningError
 
 _OpenSocket = Callable[..., Any]
 _Make = Callable[[_OpenSocket], Any]
@@ -61,6 +62,15 @@ class NetlinkThread:
         self._poll.register(self._bell, select.POLLIN)
         self._thread = threading.Thread(target=self._run, name="lklsock-netlink", daemon=True)
         self._thread.start()
+
+    @property
+    def ident(self) -> int | None:
+        """The thread's."""
+        return self._thread.ident
+
+    def forget(self) -> None:
+        """In a forked child: the thread is not there."""
+        os.close(self._bell)
 
     def client(self, make: _Make, open_socket: _OpenSocket) -> Client:
         """The client that `make(open_socket)` gives, for any thread to use."""
@@ -112,6 +122,8 @@ class NetlinkThread:
         os.close(self._bell)
 
     def _submit(self, job: _Job | None) -> None:
+        if not self._thread.is_alive():
+            raise KernelNotRunningError("the netlink client is that of a halted stack or a parent")
         self._jobs.put(job)
         os.eventfd_write(self._bell, 1)
 
@@ -179,3 +191,11 @@ class Client:
 def _run_to_end(function: Callable[[], Any]) -> Any:
     result = function()
     return tuple(result) if isinstance(result, GeneratorType) else result
+
+
+def open_iproute(open_socket: _OpenSocket) -> Any:
+    """An `IPRoute` over a socket that `open_socket` opens."""
+    from pyroute2 import IPRoute
+    from pyroute2.netlink import NETLINK_ROUTE
+
+    return IPRoute(use_socket=open_socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_ROUTE))

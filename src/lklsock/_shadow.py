@@ -6,7 +6,12 @@ a life of its own: it can be duplicated, detached from its Python object, and fo
 number that was closed and used again for something else is never taken for ours.
 
 The descriptor that the kernel's side made is kept open as long as any Python object uses the
-kernel socket, for readiness is withdrawn through it.
+kernel socket, for readiness is withdrawn through it. A detached one is the program's: it alone
+keeps the kernel socket, which is closed with its last copy.
+
+Each takes two descriptors of the host, as no socket of the host does. So that a program can have as
+many sockets as there, the soft limit is doubled (up to the hard one) when the first is made; the
+kernel's half is put above what select() can take, and leaves the low numbers to the program.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import os
 from _thread import allocate_lock
 
 from . import _lkl
+from .errors import KernelNotRunningError
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
@@ -56,18 +62,27 @@ class Shadow:
     """The kernel socket behind a host descriptor, shared by every Python object that uses it.
 
     Attributes:
-        sock: The kernel socket.
         kind: What it was made as.
     """
 
-    __slots__ = ("_home", "_inode", "_users", "kind", "sock")
+    __slots__ = ("_home", "_inode", "_sock", "_users", "kind")
 
     def __init__(self, sock: _lkl.Socket, kind: Kind, home: int) -> None:
-        self.sock = sock
+        self._sock: _lkl.Socket | None = sock
         self.kind = kind
         self._home = home
         self._inode = _inode(home)
         self._users = 1
+
+    @property
+    def sock(self) -> _lkl.Socket:
+        """The kernel socket."""
+        assert self._sock is not None
+        return self._sock
+
+    @sock.setter
+    def sock(self, sock: _lkl.Socket) -> None:
+        self._sock = sock
 
     def release(self, fd: int) -> bool:
         """Ends one use, through `fd`.
@@ -95,11 +110,36 @@ class Shadow:
         """Ends one use whose descriptor belongs to the program from now on."""
         with _lock:
             self._users -= 1
+            if self._users:
+                return
+            _detached.add(self._inode)
+            if isinstance(self._sock, _lkl.Socket):
+                self._sock = None
+
+    def join(self, fd: int) -> bool:
+        """Begins one more use, through `fd`; False if there is nothing to use any more."""
+        if self._sock is None:
+            if self._inode in _left_behind:
+                raise KernelNotRunningError(
+                    f"descriptor {fd} is of a socket of the process that forked this one",
+                    "forked",
+                    os.getppid(),
+                )
+            self._sock = _lkl.socket_by_shadow(fd, self.kind.family)
+        if self._sock is None or self._sock.lkl_fd < 0:
+            return False
+        self._users += 1
+        _detached.discard(self._inode)
+        return True
 
 
 _Inode = tuple[int, int]
 _registry: dict[_Inode, Shadow] = {}
+# Those that no object uses; and of them, those of the process that forked this one.
+_detached: set[_Inode] = set()
+_left_behind: frozenset[_Inode] = frozenset()
 _lock = allocate_lock()
+_has_room = False
 
 
 def cast(sock: _lkl.Socket, kind: Kind) -> tuple[Shadow, int]:
@@ -108,14 +148,17 @@ def cast(sock: _lkl.Socket, kind: Kind) -> tuple[Shadow, int]:
     Returns:
         The shadow, used once, and its descriptor.
     """
+    if not _has_room:
+        _make_room()
     fd = sock.shadow()
     shadow = Shadow(sock, kind, fd)
     with _lock:
         # What was detached is the program's to close.
-        for inode, other in list(_registry.items()):
-            if not other._users and not _is_ours(other._home, inode):
-                del _registry[inode]
+        for inode in list(_detached):
+            if not _is_ours(_registry[inode]._home, inode):
+                _drop(inode)
         _registry[shadow._inode] = shadow
+        _detached.discard(shadow._inode)
     return shadow, fd
 
 
@@ -129,9 +172,12 @@ def find(fd: int) -> Shadow | None:
         return None
     with _lock:
         shadow = _registry.get(inode)
-        if shadow is None or shadow.sock.lkl_fd < 0:
+        if shadow is None:
             return None
-        shadow._users += 1
+        if not shadow.join(fd):
+            if not shadow._users:
+                _drop(inode)
+            return None
         return shadow
 
 
@@ -145,3 +191,28 @@ def _is_ours(fd: int, inode: _Inode) -> bool:
         return _inode(fd) == inode
     except OSError:
         return False
+
+
+def _drop(inode: _Inode) -> None:
+    _detached.discard(inode)
+    del _registry[inode]
+
+
+def _make_room() -> None:
+    global _has_room
+    from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+
+    _has_room = True
+    soft, hard = getrlimit(RLIMIT_NOFILE)
+    if 0 <= soft < hard or (soft >= 0 and hard < 0):
+        setrlimit(RLIMIT_NOFILE, (2 * soft if hard < 0 else min(2 * soft, hard), hard))
+
+
+def _after_fork() -> None:
+    """In a forked child: another thread may have held the lock."""
+    global _left_behind, _lock
+    _lock = allocate_lock()
+    _left_behind = frozenset(_detached)
+
+
+os.register_at_fork(after_in_child=_after_fork)

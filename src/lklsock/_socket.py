@@ -374,6 +374,15 @@ socket.__module__ = "lklsock.socket"
 _lock = allocate_lock()
 
 
+def _after_fork() -> None:
+    """In a forked child: another thread may have held the lock."""
+    global _lock
+    _lock = allocate_lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
 def _kind_of(shadow: Shadow, family: int, type: int, proto: int) -> Kind:
     """What a socket is that a program makes of a descriptor: what it does not say is found out."""
     kind = shadow.kind

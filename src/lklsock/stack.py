@@ -14,20 +14,26 @@ with other:                                 # new sockets in here are its
     server = socket.create_server(("127.0.0.1", 0))
 client = other.socket()                     # the same for one socket
 ```
+
+After a fork the child has the same stacks, each with a kernel of its own, booted at the first
+socket and told what the parent's was told: links (`lklsock.link` says which can be opened twice),
+interfaces, sysctls, MPTCP endpoints and limits; not what was done through `netlink()`. The parent's
+sockets stay the parent's: in the child every call raises `KernelNotRunningError`.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import socket as _stdlib
 import weakref
-from _thread import RLock, allocate_lock
+from _thread import RLock, allocate_lock, get_ident
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 
 from . import _lkl, _resolver, _socket
+from ._recipe import Recipe
+from ._sysctl import path_of
 from ._wait import process_ends
 from .errors import KernelBootError, KernelError
 
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
     from ._names import Names
     from ._netlink import Client, NetlinkThread
     from ._resolv_conf import Config
-    from .link import AnyLink
+    from .link import AnyLink, Link
 
 __all__ = ["Stack", "current_stack", "default_stack", "set_default_stack"]
 
@@ -62,6 +68,9 @@ class Stack:
             none for the host's resolver. `lklsock.dns` has more.
         command_line: More for the kernel's command line.
         console_level: The kernel keeps messages more urgent than that, 0-8.
+
+    Attributes:
+        recipe: What the stack was told, for forked children.
     """
 
     def __init__(
@@ -78,15 +87,23 @@ class Stack:
         self._hostname = hostname
         self._command_line = command_line
         self._console_level = console_level
+        self.recipe = Recipe()
+        self.mptcp_mode = mptcp_mode
         self._lock = RLock()
         self._kernel: _lkl.Kernel | None = None
         self._netlink: NetlinkThread | None = None
         self._interfaces: dict[str, Interface] = {}
-        self.mptcp_mode = mptcp_mode
+        self._number: int | None = None
+        self._moved: dict[str, str] = {}
+        self._halted = False
+        # In a forked child: the parent's, until it boots; its own, and who boots it, meanwhile.
+        self._inherited: _lkl.Kernel | None = None
+        self._unfinished: tuple[_lkl.Kernel, int] | None = None
         self._dns: Config | None = None
         self._names: Names | None = None
         if nameservers:
             self.nameservers = nameservers
+        _all.add(self)
 
     def __repr__(self) -> str:
         name = f" {self._hostname}" if self._hostname else ""
@@ -124,20 +141,64 @@ class Stack:
 
         Raises:
             KernelBootError: It did not boot, or is not there.
+            KernelNotRunningError: In a forked child: the parent has a link that cannot be opened
+                once more.
+            OSError: In a forked child: a link cannot be opened.
         """
-        if self._kernel is not None:
-            return self._kernel
+        kernel = self._kernel or self._booting()
+        if kernel is not None:
+            return kernel
         with self._lock:
-            if self._kernel is None:
-                kernel = _lkl.Kernel(_library())
-                kernel.boot(
-                    self._memory_bytes, self._command_line, self._hostname, self._console_level
-                )
-                # One path that loses MPTCP's options is no reason to do without it on all others.
-                kernel.write_file("/proc/sys/net/mptcp/blackhole_timeout", b"0")
-                self._kernel = kernel
-                _running.add(self)
-            return self._kernel
+            kernel = self._kernel or self._booting()
+            return self._start() if kernel is None else kernel
+
+    def _booting(self) -> _lkl.Kernel | None:
+        """The kernel that is being told what the parent's was told, for who does that."""
+        unfinished = self._unfinished
+        if unfinished is None:
+            return None
+        kernel, thread = unfinished
+        me = get_ident()
+        return kernel if me == thread or (self._netlink and me == self._netlink.ident) else None
+
+    def _start(self) -> _lkl.Kernel:
+        if self._inherited is not None:
+            from ._interface import check_forkable
+
+            check_forkable(self._interfaces.values(), self._inherited.pid)
+        kernel = _lkl.Kernel(_library())
+        kernel.boot(self._memory_bytes, self._command_line, self._hostname, self._console_level)
+        # One path that loses MPTCP's options is no reason to do without it on all others.
+        kernel.write_file("/proc/sys/net/mptcp/blackhole_timeout", b"0")
+        if self._inherited is not None:
+            self._tell_again(kernel)
+            self._inherited = None
+        self._kernel = kernel
+        _running.add(self)
+        return kernel
+
+    def _tell_again(self, kernel: _lkl.Kernel) -> None:
+        self._unfinished = kernel, get_ident()
+        try:
+            self.recipe.follow(self)
+        except BaseException:
+            self._end_netlink()
+            kernel.halt(0)
+            raise
+        finally:
+            self._unfinished = None
+
+    def _forked(self) -> None:
+        """In a forked child: the parent's kernel is out of reach."""
+        self._lock = RLock()
+        self._number = None
+        self._unfinished = None
+        self._names = None
+        netlink, self._netlink = self._netlink, None
+        if netlink is not None:
+            netlink.forget()
+        if self._kernel is not None and not self._halted:
+            self._inherited, self._kernel = self._kernel, None
 
     def halt(self, timeout_s: float = 1.0) -> None:
         """Closes all sockets and links, and frees the kernel, for good.
@@ -147,17 +208,24 @@ class Stack:
         """
         with self._lock:
             _running.discard(self)
-            netlink, self._netlink = self._netlink, None
-        if netlink is not None:
-            netlink.close()
+            if self._kernel is None:
+                self._kernel, self._inherited = self._inherited, None
+            self._halted = self._kernel is not None
+        self._end_netlink()
         with self._lock:
             if self._kernel is not None and self._kernel.state == "running":
                 self._kernel.halt(timeout_s)
 
+    def _end_netlink(self) -> None:
+        netlink, self._netlink = self._netlink, None
+        if netlink is not None:
+            netlink.close()
+
     @property
     def state(self) -> str:
         """One of "new", "running", "halted", "panicked", and "forked": left in the parent."""
-        return "new" if self._kernel is None else self._kernel.state
+        kernel = self._kernel or self._inherited
+        return "new" if kernel is None else kernel.state
 
     @property
     def version(self) -> str:
@@ -166,7 +234,8 @@ class Stack:
 
     def console(self) -> str:
         """What the kernel has printed. Works in every state."""
-        return "" if self._kernel is None else self._kernel.console()
+        kernel = self._kernel or self._inherited
+        return "" if kernel is None else kernel.console()
 
     def statistics(self) -> dict[str, int]:
         """Counters of the kernel's host side, and its memory in pages."""
@@ -252,8 +321,7 @@ class Stack:
         Raises:
             OSError: The link cannot be opened; or EEXIST: there is an interface of this name.
         """
-        from ._interface import Interface
-        from .link import MTU_ETHERNET, innermost, with_attributes
+        from .link import innermost, with_attributes
 
         if isinstance(addresses, str):
             raise ValueError(f"addresses must be a list, such as [{addresses!r}]")
@@ -262,19 +330,33 @@ class Stack:
         )
         kernel = self.kernel
         with self._lock:
-            ifname = attributes.name or self._free_name(attributes.kind)
-            settled = attributes.settled(ifname)
-            handle = link.open(kernel, settled)
-            try:
-                mtu = settled.mtu or handle.mtu or MTU_ETHERNET
-                ifindex = handle.attach(ifname, settled.packed_mac(ifname), mtu)
-                interface = Interface(kernel, ifname, ifindex, handle)
-                interface.configure(settled)
-            except BaseException:
-                handle.close()
-                raise
-            self._interfaces[ifname] = interface
-            return interface
+            ifname = attributes.numbered(0).name or self._free_name(attributes.kind)
+            return self._open_link(kernel, link, attributes, ifname)
+
+    def _open_link(
+        self, kernel: _lkl.Kernel, link: AnyLink, attributes: Link, ifname: str
+    ) -> Interface:
+        from ._interface import open_interface
+        from .link import for_child
+
+        known = self._interfaces.get(ifname)
+        before = known.addresses if known else ()
+        interface, number = open_interface(
+            kernel, link, attributes, ifname, self._number, self.recipe, known
+        )
+        self._moved.update(zip(before, interface.addresses, strict=False))
+        self._interfaces[ifname] = interface
+        if attributes.numbered(number) != attributes:
+            self._number = number
+        self.recipe.note(
+            ("interface", ifname),
+            lambda stack: stack._open_link(stack.kernel, for_child(link), attributes, ifname),
+        )
+        return interface
+
+    def moved(self, address: str) -> str:
+        """The address that this process's link has where its parent's had this one."""
+        return self._moved.get(address, address)
 
     def interface(self, name: str) -> Interface:
         """The interface of this name: one that was added, or the kernel's own, such as "lo".
@@ -288,7 +370,7 @@ class Stack:
         known = self._interfaces.get(name)
         if known is not None and known.ifindex == index:
             return known
-        return Interface(self.kernel, name, index)
+        return Interface(self.kernel, name, index, self.recipe)
 
     def _free_name(self, kind: str) -> str:
         from ._interface import names
@@ -312,16 +394,10 @@ class Stack:
         Raises:
             OSError: ENOENT: there is no such setting; EINVAL: it takes no such value.
         """
-        slash, dot = name.find("/"), name.find(".")
-        if slash < 0 or 0 <= dot < slash:
-            path = name.translate({ord("."): "/", ord("/"): "."})
-        else:
-            path = name
-        if not all(part not in ("", ".", "..") for part in path.split("/")):
-            raise ValueError(f"no name of a setting: {name!r}")
-        path = f"/proc/sys/{path}"
+        path = path_of(name)
         if value is not None:
             self.kernel.write_file(path, str(value).encode())
+            self.recipe.note(("sysctl", path), lambda stack: stack.sysctl(name, value))
         return self.kernel.read_file(path).decode().strip()
 
     def netlink(self) -> Client:
@@ -329,7 +405,9 @@ class Stack:
 
         Every thread may use it, in an event loop, too: it runs on a thread of its own.
         """
-        return self.netlink_client(_open_iproute)
+        from ._netlink import open_iproute
+
+        return self.netlink_client(open_iproute)
 
     def netlink_client(self, make: Callable[[Callable[..., Any]], Any]) -> Client:
         """The client of pyroute2 that `make(self.socket)` gives, on the stack's netlink thread."""
@@ -347,6 +425,7 @@ class Stack:
 
 
 _selected: ContextVar[tuple[Stack, ...]] = ContextVar("lklsock stacks", default=())
+_all: weakref.WeakSet[Stack] = weakref.WeakSet()
 _running: weakref.WeakSet[Stack] = weakref.WeakSet()
 _default: Stack | None = None
 _default_lock = allocate_lock()
@@ -385,13 +464,6 @@ def _current_resolver(scoped: bool = False) -> Names | None:
     return None if stack is None else stack._resolve_here(scoped)
 
 
-def _open_iproute(open_socket: Callable[..., Any]) -> Any:
-    from pyroute2 import IPRoute
-    from pyroute2.netlink import NETLINK_ROUTE
-
-    return IPRoute(use_socket=open_socket(_stdlib.AF_NETLINK, _stdlib.SOCK_DGRAM, NETLINK_ROUTE))
-
-
 def _read_mptcp(sock: _socket.socket) -> Any:
     from ._mptcp_info import info
 
@@ -413,17 +485,21 @@ def _halt_all() -> None:
             stack.halt()
 
 
-def _after_fork() -> None:
-    """In a forked child: the parent's kernels are out of reach, a stack without links is not."""
-    global _default, _default_lock
+def _after_fork_in_child() -> None:
+    global _default_lock, _running
     _default_lock = allocate_lock()
-    _running.clear()
-    if _default is not None and not _default._interfaces:
-        _default = None
+    _running = weakref.WeakSet()
+    for stack in list(_all):
+        stack._forked()
 
 
 _socket.set_current_world(current_stack)
 _socket.set_mptcp_reader(_read_mptcp)
 _resolver.set_current_resolver(_current_resolver)
 atexit.register(_halt_all)
-os.register_at_fork(after_in_child=_after_fork)
+# CPython counts threads between the fork and its own hooks; those of kernels come back after it.
+os.register_at_fork(
+    before=_lkl.fork_hold,
+    after_in_parent=_lkl.fork_release,
+    after_in_child=_after_fork_in_child,
+)

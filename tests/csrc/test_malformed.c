@@ -116,7 +116,7 @@ static void wire_drops_and_counts_them(void)
 	unsigned seed = 2;
 	int fds[2];
 
-	EXPECT_EQ(link_wire_pair(fds), 0);
+	EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
 	EXPECT_EQ(link_wire_open(fds[0], &link), 0);
 	upper_double_set(&upper, link);
 	for (unsigned i = 0; i < FRAMES; i++) {

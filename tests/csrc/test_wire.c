@@ -20,7 +20,7 @@ static void pair_open(void)
 {
 	int fds[2];
 
-	EXPECT_EQ(link_wire_pair(fds), 0);
+	EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
 	for (int i = 0; i < 2; i++) {
 		EXPECT_EQ(link_wire_open(fds[i], &ends[i]), 0);
 		EXPECT(ends[i]->carrier);
@@ -162,7 +162,7 @@ static void killed_peer_process_is_carrier_loss(void)
 	int fds[2], status;
 	pid_t child;
 
-	EXPECT_EQ(link_wire_pair(fds), 0);
+	EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
 	host_io_fork_prepare();
 	child = fork();
 	if (!child) {
@@ -188,7 +188,7 @@ static void half_closed_peer_counts_as_gone(void)
 	struct link *link;
 	int fds[2];
 
-	EXPECT_EQ(link_wire_pair(fds), 0);
+	EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
 	EXPECT_EQ(link_wire_open(fds[0], &link), 0);
 	upper_double_set(&upper, link);
 	EXPECT_EQ(shutdown(fds[1], SHUT_WR), 0);

@@ -188,7 +188,6 @@ def test_detached_descriptor_belongs_to_the_program() -> None:
     client.close()
 
 
-@pytest.mark.xfail(reason="the registry of descriptors keeps the connection")
 @in_own_process
 def test_connection_ends_with_its_detached_descriptor() -> None:
     client, server = tcp_pair()

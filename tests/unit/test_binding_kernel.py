@@ -266,14 +266,6 @@ def test_links_open_and_tell_what_they_are_about(kernel: _lkl.Kernel, tmp_path: 
     assert kernel.system_call(Knob.LINKS) == 0
 
 
-def test_wire_pair_is_two_descriptors(kernel: _lkl.Kernel) -> None:
-    one, other = _lkl.wire_pair(kernel)
-    links = [kernel.wire(one), kernel.wire(other)]
-    assert kernel.system_call(Knob.LINKS) == 2
-    del links
-    assert kernel.system_call(Knob.LINKS) == 0
-
-
 def test_vxlan_carries_its_arguments(kernel: _lkl.Kernel) -> None:
     counters = kernel.vxlan(7, bytes(16), 4789, b"", "fake0", 5000, 5001).counters()
     assert counters["rx_bytes"] == 7

@@ -179,13 +179,13 @@ def test_forked_child_has_dead_kernels_and_loads_live_ones(fake_library: str) ->
             os._exit(mine.state != "forked")
         assert exits_well(grandchild)
         # Each is asked at a fork of its own process alone.
-        assert mine.system_call(Knob.FORKS) == 110
+        assert mine.system_call(Knob.FORKS) == 1110
         assert kernels[0].system_call(Knob.FORKS) == 101
         del kernels, sock, link
         os._exit(fake_library not in mapped())
     assert exits_well(child)
     assert [kernel.state for kernel in kernels] == ["running"] * 3
-    assert [kernel.system_call(Knob.FORKS) for kernel in kernels] == [110] * 3
+    assert [kernel.system_call(Knob.FORKS) for kernel in kernels] == [1110] * 3
 
 
 def test_missing_library_is_a_file_not_found_error(tmp_path: Path) -> None:
@@ -294,3 +294,29 @@ def test_each_interpreter_has_types_and_errors_of_its_own(
     script = SUBINTERPRETER.format(library=str(fake_library))
     out = in_subprocess(script)  # type: ignore[operator]
     assert out == "inner running\n" * 3 + "outer running\n"
+
+
+@in_own_process
+def test_threads_come_back_when_the_last_hold_is_released(fake_library: str) -> None:
+    kernel = booted(fake_library)
+
+    def fork() -> None:
+        child = os.fork()
+        if child == 0:
+            # Its own forks are not held.
+            mine = booted(fake_library)
+            grandchild = os.fork()
+            if grandchild == 0:
+                os._exit(0)
+            os._exit(not exits_well(grandchild) or mine.system_call(Knob.FORKS) != 1110)
+        assert exits_well(child)
+
+    _lkl.fork_hold()
+    _lkl.fork_hold()
+    fork()
+    _lkl.fork_release()
+    assert kernel.system_call(Knob.FORKS) == 110
+    _lkl.fork_release()
+    assert kernel.system_call(Knob.FORKS) == 1110
+    fork()
+    assert kernel.system_call(Knob.FORKS) == 2220

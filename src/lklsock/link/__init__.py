@@ -17,6 +17,13 @@ stack.add_link(Impair(left, delay_ms=10, loss=0.01, seed=1), addresses=["10.1.0.
 | `Pcap`, `Impair` | wrappers: a capture; delay, loss, a rate, cuts | none |
 
 A description is a value: it opens nothing. `Stack.add_link` does, and returns the `Interface`.
+
+For "{child}" in a TAP's name and in addresses, each process has a number: the lowest whose device
+is free, so 0 in the first. The interface's name is that of number 0 in all of them.
+
+```python
+stack.add_link(Tap("tap{child}"), addresses=["10.1.{child}.2/24"])  # for forked children, too
+```
 """
 
 from .description import MTU_ETHERNET as MTU_ETHERNET
@@ -30,7 +37,9 @@ from .vxlan import Vxlan
 from .wire import Wire
 from .wrappers import AnyLink as AnyLink
 from .wrappers import Direction, Impair, Pcap
+from .wrappers import for_child as for_child
 from .wrappers import innermost as innermost
 from .wrappers import with_attributes as with_attributes
+from .wrappers import wrapped as wrapped
 
 __all__ = ["Direction", "Fd", "Impair", "Link", "Packet", "Pcap", "Tap", "Vxlan", "Wire"]

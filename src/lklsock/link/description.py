@@ -20,6 +20,8 @@ _MTU_MIN = 68
 _MTU_MAX = 65535
 _NAME_BYTES_MAX = 15
 
+CHILD = "{child}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
@@ -44,7 +46,7 @@ class Link:
 
     def __post_init__(self) -> None:
         if self.name is not None:
-            check_name(self.name)
+            check_name(numbered(self.name, 0))
         if self.mtu is not None and not _MTU_MIN <= self.mtu <= _MTU_MAX:
             raise ValueError(f"mtu must be {_MTU_MIN}-{_MTU_MAX}, not {self.mtu}")
         if self.mac is not None:
@@ -60,14 +62,14 @@ class Link:
     def subnets(self) -> list[Subnet]:
         """The addresses with their prefixes, parsed."""
         try:
-            return [ipaddress.ip_interface(text) for text in self.addresses]
+            return [ipaddress.ip_interface(numbered(text, 0)) for text in self.addresses]
         except ValueError as error:
             raise ValueError(f"addresses: {error}") from None
 
     def gateways(self) -> list[Address]:
         """The gateways, parsed."""
         try:
-            found = [ipaddress.ip_address(text) for text in self.gateway or ()]
+            found = [ipaddress.ip_address(numbered(text, 0)) for text in self.gateway or ()]
         except ValueError as error:
             raise ValueError(f"gateway: {error}") from None
         versions = [address.version for address in found]
@@ -81,11 +83,13 @@ class Link:
     def packed_mac(self, name: str) -> bytes:
         """Six bytes: `mac`, or those that belong to a link of this kind and name.
 
+        `name` is the interface's, for a link that has none itself.
+
         The machine, and the end of a wire, are part of it: no two ends of one network are alike.
         """
         if self.mac is not None:
             return packed_mac(self.mac)
-        seed = "\0".join((_machine(), self.kind, name, self._end()))
+        seed = "\0".join((_machine(), self.kind, self.name or name, self._end()))
         digest = hashlib.blake2s(seed.encode(), digest_size=6).digest()
         return local_mac(digest)
 
@@ -96,6 +100,45 @@ class Link:
         """This link with what the interface of that name will have: name and MAC are set."""
         return dataclasses.replace(self, name=ifname, mac=self.packed_mac(ifname).hex(":"))
 
+    def numbered(self, number: int) -> Link:
+        """The link of the process with this number."""
+        return dataclasses.replace(
+            self,
+            name=self.name and numbered(self.name, number),
+            addresses=[numbered(text, number) for text in self.addresses],
+            gateway=[numbered(text, number) for text in self.gateway or ()],
+        )
+
+    @property
+    def fork_obstacle(self) -> str | None:
+        """Why a forked child cannot open it beside its parent; None if it can."""
+        if self.mac is not None:
+            return f"two stacks cannot have one MAC address, {self.mac}: leave mac out"
+        return self._fork_obstacle()
+
+    def _fork_obstacle(self) -> str | None:
+        return None
+
+    def claim(
+        self, kernel: _lkl.Kernel, attributes: Link, ifname: str, number: int | None
+    ) -> tuple[_lkl.Link, Link, int]:
+        """Opens it for the process of this number.
+
+        Args:
+            kernel: Booted.
+            attributes: This link, or one with other attributes.
+            ifname: The interface's name.
+            number: For "{child}"; None for a free one.
+
+        Returns:
+            The open link, its attributes settled, and the number.
+        """
+        number = number or 0
+        here = self.numbered(number)
+        mac = here.packed_mac(ifname).hex(":")
+        settled = dataclasses.replace(attributes.numbered(number), mac=mac).settled(ifname)
+        return here.open(kernel, settled), settled, number
+
     def open(self, kernel: _lkl.Kernel, settled: Link) -> _lkl.Link:
         """Opens it for one kernel.
 
@@ -104,6 +147,11 @@ class Link:
             settled: What `settled` made of this description, or of one with other attributes.
         """
         raise NotImplementedError
+
+
+def numbered(text: str, number: int) -> str:
+    """The text with the process's number for "{child}"."""
+    return text.replace(CHILD, str(number))
 
 
 def check_name(name: str) -> None:

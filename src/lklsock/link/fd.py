@@ -42,6 +42,9 @@ class Fd(Link):
         super().__post_init__()
         check_fd(self.fd)
 
+    def _fork_obstacle(self) -> str | None:
+        return "this descriptor is the only one, and serves one stack"
+
     def _end(self) -> str:
         """The TAP device, or the socket: no other process has it under this name."""
         with open(f"/proc/self/fdinfo/{self.fd}", encoding="ascii") as file:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .. import _lkl
-from .description import Link
+from .description import CHILD, Link
+
+_CHILDREN_MAX = 4096
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Tap(Link):
     Attributes:
         name: The device on the host, and the interface in the stack. The device may exist, made
             for this user by `ip tuntap add`, or be made now, which takes CAP_NET_ADMIN. See `Fd`
-            for one that another program has opened.
+            for one that another program has opened. With "{child}" in it, each process has a
+            device of its own.
     """
 
     name: str | None = None
@@ -34,6 +38,22 @@ class Tap(Link):
         if self.name is None:
             raise ValueError("Tap takes the name of a device; Fd takes an open one")
 
+    def _fork_obstacle(self) -> str | None:
+        if CHILD in (self.name or ""):
+            return None
+        return f'a TAP device serves one stack: name it "tap{CHILD}", say'
+
+    def claim(
+        self, kernel: _lkl.Kernel, attributes: Link, ifname: str, number: int | None
+    ) -> tuple[_lkl.Link, Link, int]:
+        """Opens it for the process of this number; None: the lowest whose device is free."""
+        if number is not None or CHILD not in (self.name or ""):
+            return super().claim(kernel, attributes, ifname, number)
+        for free in range(_CHILDREN_MAX):
+            with suppress(_InUse):
+                return super().claim(kernel, attributes, ifname, free)
+        raise OSError(errno.EBUSY, f"TAP devices {self.name}: all of 0-{free} are in use")
+
     def open(self, kernel: _lkl.Kernel, settled: Link) -> _lkl.Link:
         """Opens it for one kernel.
 
@@ -43,16 +63,27 @@ class Tap(Link):
         try:
             return kernel.tap(self.name or "")
         except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise _InUse(self.name or "") from None
             raise _explained(self.name or "", error) from None
+
+
+class _InUse(OSError):
+    """EBUSY. Who has the device is looked up, which takes a while, when somebody reads it."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(errno.EBUSY, os.strerror(errno.EBUSY))
+        self._device = device
+
+    def __str__(self) -> str:
+        user = _user_of(self._device) or "another program"
+        return f"[Errno {self.errno}] TAP device {self._device}: {self.strerror}: in use by {user}"
 
 
 def _explained(name: str, error: OSError) -> OSError:
     number = error.errno or errno.EIO
     make = f"ip tuntap add dev {name} mode tap user $USER vnet_hdr && ip link set {name} up"
-    if number == errno.EBUSY:
-        user = _user_of(name)
-        hint = f"in use by {user}" if user else "in use by another program"
-    elif number == errno.ENOENT:
+    if number == errno.ENOENT:
         hint = "there is no /dev/net/tun; as root: modprobe tun"
     elif number == errno.EACCES and not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         hint = "as root: chmod 0666 /dev/net/tun"

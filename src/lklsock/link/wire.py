@@ -44,6 +44,9 @@ class Wire(Link):
         ends = _stdlib.socketpair(_stdlib.AF_UNIX, _stdlib.SOCK_SEQPACKET)
         return cls(fd=ends[0].detach()), cls(fd=ends[1].detach())
 
+    def _fork_obstacle(self) -> str | None:
+        return "a wire has two ends, and both are taken"
+
     def _end(self) -> str:
         if self.fd is None:
             return f"{os.path.abspath(os.fspath(self.path or ''))} {self.listen}"

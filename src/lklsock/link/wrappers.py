@@ -96,9 +96,9 @@ class Impair:
         )
         return (self.tx or both).packed(), (self.rx or both).packed()
 
-    def open(self, kernel: _lkl.Kernel, settled: Link) -> _lkl.Link:
-        """Opens the link and wraps it."""
-        return self.link.open(kernel, settled).impair(self.seed, *self.directions())
+    def wrap(self, link: _lkl.Link) -> _lkl.Link:
+        """Wraps the open link."""
+        return link.impair(self.seed, *self.directions())
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ class Pcap:
 
     Attributes:
         link: The link, or another wrapper around one.
-        path: The file; an existing one is replaced.
+        path: The file; an existing one is replaced. A forked child writes one of its own, with its
+            process id before the suffix: out.pcap, and out.1234.pcap.
         snaplen: Bytes of each frame; 0 for all.
     """
 
@@ -120,12 +121,11 @@ class Pcap:
         if not 0 <= self.snaplen < 2**32:
             raise ValueError(f"snaplen must not be negative, as {self.snaplen} is")
 
-    def open(self, kernel: _lkl.Kernel, settled: Link) -> _lkl.Link:
-        """Opens the link and wraps it."""
-        inner = self.link.open(kernel, settled)
+    def wrap(self, link: _lkl.Link) -> _lkl.Link:
+        """Wraps the open link."""
         fd = os.open(self.path, _PCAP_MODE, 0o644)
         try:
-            return inner.pcap(fd, self.snaplen)
+            return link.pcap(fd, self.snaplen)
         except BaseException:
             os.close(fd)
             raise
@@ -139,6 +139,22 @@ def innermost(link: AnyLink) -> Link:
     while not isinstance(link, Link):
         link = link.link
     return link
+
+
+def wrapped(link: AnyLink, opened: _lkl.Link) -> _lkl.Link:
+    """The open innermost link, in the wrappers of `link`."""
+    return opened if isinstance(link, Link) else link.wrap(wrapped(link.link, opened))
+
+
+def for_child(link: AnyLink) -> AnyLink:
+    """The link as a forked child opens it."""
+    if isinstance(link, Link):
+        return link
+    inner = for_child(link.link)
+    if isinstance(link, Pcap):
+        root, suffix = os.path.splitext(os.fspath(link.path))
+        return dataclasses.replace(link, link=inner, path=f"{root}.{os.getpid()}{suffix}")
+    return dataclasses.replace(link, link=inner)
 
 
 def with_attributes(link: Link, **given: Any) -> Link:

@@ -12,6 +12,11 @@ struct lklsock_socket *open_socket(int type, int protocol)
 	return sock;
 }
 
+void wire_pair(int fds[2])
+{
+	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds));
+}
+
 struct sockaddr_in address(const char *ip, int port)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };

@@ -23,6 +23,9 @@ struct sockaddr_in address(const char *ip, int port);
 struct lklsock_socket *listener(int protocol, int port);
 /* Connects, sleeping for it. Return: 0 or -errno. */
 long connect_to(struct lklsock_socket *sock, const char *ip, int port);
+/* Two connected descriptors for link_wire(). */
+void wire_pair(int fds[2]);
+
 struct lklsock_socket *accept_from(struct lklsock_socket *listening);
 
 struct pair {

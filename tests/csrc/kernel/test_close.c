@@ -3,6 +3,7 @@
 #include "net.h"
 
 #include <fcntl.h>
+#include <signal.h>
 
 TEST(linger_stays_visible_and_is_inherited)
 {
@@ -29,6 +30,16 @@ static void set_linger(struct lklsock_socket *sock, int seconds)
 	OK(lkl->setsockopt(sock, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
 }
 
+static void close_lingering(struct lklsock_socket *sock)
+{
+	long ret;
+
+	while ((ret = lkl->socket_linger(sock)) == -EAGAIN)
+		;
+	EQ(ret, 0);
+	OK(lkl->socket_close(sock));
+}
+
 TEST(a_lingering_close_returns_when_all_is_acknowledged)
 {
 	int protocols[] = { IPPROTO_TCP, IPPROTO_MPTCP };
@@ -40,14 +51,14 @@ TEST(a_lingering_close_returns_when_all_is_acknowledged)
 
 		set_linger(pair.client, 30);
 		send_all(pair.client, "x", 1);
-		OK(lkl->socket_close(pair.client));
+		close_lingering(pair.client);
 		CHECK(now_ns() - start < 5000000000u);
 	}
 }
 
 static void *close_it(void *sock)
 {
-	OK(lkl->socket_close(sock));
+	close_lingering(sock);
 	return NULL;
 }
 
@@ -92,6 +103,43 @@ TEST(a_lingering_close_gives_up_after_its_time_and_holds_nobody_else)
 	thread_join(closing);
 	CHECK(now_ns() - start >= 1000000000u);
 	CHECK(now_ns() - start < 10000000000u);
+}
+
+static void do_nothing(int number)
+{
+	(void)number;
+}
+
+static void *linger_it(void *sock)
+{
+	long ret;
+
+	while ((ret = lkl->socket_linger(sock)) == -EAGAIN)
+		;
+	return (void *)ret;
+}
+
+TEST(a_signal_ends_lingering)
+{
+	const struct sigaction action = { .sa_handler = do_nothing };
+	struct pair pair;
+	pthread_t lingering;
+	uint64_t start;
+
+	boot();
+	pair = connected(IPPROTO_TCP, 5000);
+	set_linger(pair.client, 300);
+	fill_up(pair.client);
+	sigaction(SIGUSR1, &action, NULL);
+	start = now_ns();
+	lingering = thread_start(linger_it, pair.client);
+	/* The first ones may come before it sleeps. */
+	while (pthread_tryjoin_np(lingering, NULL)) {
+		pthread_kill(lingering, SIGUSR1);
+		sched_yield();
+	}
+	OK(lkl->socket_close(pair.client));
+	CHECK(now_ns() - start < 60000000000u);
 }
 
 TEST(linger_zero_resets)

@@ -2,6 +2,8 @@
 /* Boot, halt, panic: states, and what calls and sleepers get. */
 #include "net.h"
 
+#include <dirent.h>
+
 #include <linux/reboot.h>
 #include <sys/wait.h>
 
@@ -31,7 +33,7 @@ TEST(nothing_runs_before_boot_or_after_halt)
 	EQ(lkl->socket_open(NULL, AF_INET, SOCK_STREAM, 0, &late), LKLSOCK_ENOTRUNNING);
 	EQ(lkl->halt(soon()), LKLSOCK_ENOTRUNNING);
 	CHECK(!lkl->task_new());
-	OK(lkl->link_wire_pair(fds));
+	wire_pair(fds);
 	EQ(lkl->link_wire(fds[0], &link), LKLSOCK_ENOTRUNNING);
 	boot();
 	sock = open_socket(SOCK_STREAM, 0);
@@ -190,6 +192,7 @@ static void fork_prepare(void)
 static void fork_parent(void)
 {
 	lkl->fork_parent();
+	lkl->fork_resume();
 }
 
 static void fork_child(void)
@@ -246,6 +249,42 @@ TEST(a_forked_child_has_no_kernel_and_the_parent_keeps_its_own)
 	OK(lkl->halt(soon()));
 }
 
+static int threads(void)
+{
+	int count = 0;
+	DIR *dir = opendir("/proc/self/task");
+
+	CHECK(dir);
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count - 2;
+}
+
+TEST(there_is_no_thread_between_fork_and_resume_and_calls_work)
+{
+	struct pair pair;
+	char byte = 1;
+
+	boot();
+	pair = connected(IPPROTO_TCP, 5000);
+	for (int round = 0; round < 20; round++) {
+		lkl->fork_prepare();
+		EQ(threads(), 1);
+		lkl->fork_parent();
+		EQ(threads(), 1);
+		send_all(pair.client, &byte, 1);
+		EQ(receive(pair.server, &byte, 1), 1);
+		lkl->fork_resume();
+		EQ(threads(), 2);
+	}
+	lkl->fork_prepare();
+	lkl->fork_parent();
+	OK(lkl->halt(soon()));
+	lkl->fork_resume();
+	EQ(threads(), 1);
+}
+
 TEST(fork_is_possible_in_every_state)
 {
 	for (int round = 0; round < 3; round++) {
@@ -259,6 +298,7 @@ TEST(fork_is_possible_in_every_state)
 			_exit(lkl->state() == LKLSOCK_FORKED ? 0 : 1);
 		}
 		lkl->fork_parent();
+		lkl->fork_resume();
 		EQ(waitpid(pid, &status, 0), pid);
 		EQ(status, 0);
 		if (round == 0)

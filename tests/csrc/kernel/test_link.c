@@ -42,7 +42,7 @@ static struct wire wire(int net)
 	struct wire ends;
 	int fds[2];
 
-	OK(here->link_wire_pair(fds));
+	wire_pair(fds);
 	ends.here = attach(here, fds[0], net, 1);
 	ends.there = attach(there, fds[1], net, 2);
 	return ends;
@@ -218,7 +218,7 @@ TEST(a_wrapped_link_closes_as_a_whole_whatever_the_order)
 		struct lklsock_link_counters counters;
 		int fds[2];
 
-		OK(lkl->link_wire_pair(fds));
+		wire_pair(fds);
 		OK(lkl->link_wire(fds[0], &inner));
 		OK(lkl->link_impair(inner, 1, &none, &none, &outer));
 		EQ(lkl->link_impair(inner, 1, &none, &none, &extra), -EBUSY);
@@ -261,7 +261,7 @@ TEST(a_dead_wire_loses_carrier)
 	int fds[2];
 
 	boot();
-	OK(lkl->link_wire_pair(fds));
+	wire_pair(fds);
 	attach(lkl, fds[0], 0, 1);
 	CHECK(is_running("eth0"));
 	close(fds[1]);
@@ -285,7 +285,7 @@ TEST(addresses_routes_and_rules_take_effect)
 	int fds[2];
 
 	boot();
-	OK(lkl->link_wire_pair(fds));
+	wire_pair(fds);
 	attach(lkl, fds[0], 0, 1);
 	EQ(lkl->address_add(2, AF_INET, &source, 24), -EEXIST);
 	OK(lkl->route_add(2, AF_INET, NULL, 0, &gateway, 0, 254));
@@ -366,7 +366,7 @@ TEST(an_ipv6_address_is_usable_at_once)
 	int fds[2];
 
 	boot();
-	OK(lkl->link_wire_pair(fds));
+	wire_pair(fds);
 	attach(lkl, fds[0], 0, 1);
 	CHECK(inet_pton(AF_INET6, "fd00::1", &addr.sin6_addr) == 1);
 	OK(lkl->address_add(2, AF_INET6, &addr.sin6_addr, 64));

@@ -129,7 +129,7 @@ static void everything_once(void)
 	EQ(receive(pair.server, &byte, 1), 1);
 	lkl->socket_put(pair.client);
 	lkl->socket_put(pair.server);
-	OK(lkl->link_wire_pair(fds));
+	wire_pair(fds);
 	OK(lkl->link_wire(fds[0], &inner));
 	OK(lkl->link_impair(inner, 1, &none, &none, &outer));
 	OK(lkl->link_attach(outer, "eth0", mac, 1500));

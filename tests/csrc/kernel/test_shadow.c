@@ -132,7 +132,7 @@ static void no_mans_land(void)
 	struct lklsock_link *link;
 	int fds[2], ifindex;
 
-	OK(lkl->link_wire_pair(fds));
+	wire_pair(fds);
 	OK(lkl->link_wire(fds[0], &link));
 	ifindex = (int)OK(lkl->link_attach(link, "eth0", mac, 1500));
 	OK(lkl->address_add(ifindex, AF_INET, &addr, 24));

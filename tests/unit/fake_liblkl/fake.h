@@ -23,7 +23,7 @@ enum {
 	KNOB_OPEN_SOCKETS,	/* return: how many are alive */
 	KNOB_TASKS,		/* return: how many are alive */
 	KNOB_LINKS,		/* return: how many are alive */
-	KNOB_FORKS,		/* return: 100 * prepare + 10 * parent + child calls seen */
+	KNOB_FORKS,		/* return: 1000 * resume + 100 * prepare + 10 * parent + child calls seen */
 	KNOB_BOOT_FAIL,		/* the next boot() returns args[0] and leaves the state args[1] */
 	KNOB_ADD,		/* return: args[0] + args[1] + ... + args[5] */
 	KNOB_CALLS,		/* return: calls of sockets so far */

@@ -21,7 +21,7 @@ int fake_halt_event = -1;
 char fake_last_address[128], fake_next_name[128];
 socklen_t fake_last_address_len, fake_next_name_len;
 
-static atomic_int forks_prepared, forks_parent, forks_child;
+static atomic_int forks_prepared, forks_parent, forks_resumed, forks_child;
 static atomic_long boot_result, boot_state;
 static char console[65536];
 
@@ -95,6 +95,11 @@ static void do_fork_parent(void)
 	atomic_fetch_add(&forks_parent, 1);
 }
 
+static void do_fork_resume(void)
+{
+	atomic_fetch_add(&forks_resumed, 1);
+}
+
 static void do_fork_child(void)
 {
 	atomic_fetch_add(&forks_child, 1);
@@ -119,8 +124,8 @@ static long do_system_call(struct lklsock_task *task, long nr, const long a[6])
 	case KNOB_LINKS:
 		return atomic_load(&fake_links);
 	case KNOB_FORKS:
-		return 100 * atomic_load(&forks_prepared) + 10 * atomic_load(&forks_parent) +
-		       atomic_load(&forks_child);
+		return 1000 * atomic_load(&forks_resumed) + 100 * atomic_load(&forks_prepared) +
+		       10 * atomic_load(&forks_parent) + atomic_load(&forks_child);
 	case KNOB_BOOT_FAIL:
 		atomic_store(&boot_result, a[0]);
 		atomic_store(&boot_state, a[1]);
@@ -212,6 +217,7 @@ const struct lklsock_api *lkl_api(unsigned abi)
 		.console_tail = do_console_tail,
 		.fork_prepare = do_fork_prepare,
 		.fork_parent = do_fork_parent,
+		.fork_resume = do_fork_resume,
 		.fork_child = do_fork_child,
 		.system_call = do_system_call,
 		.task_new = do_task_new,

@@ -87,11 +87,6 @@ static long do_link_wire_path(const char *path, bool listen, struct lklsock_link
 	return 0;
 }
 
-static long do_link_wire_pair(int fds[2])
-{
-	return result(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds));
-}
-
 static long do_link_impair(struct lklsock_link *inner, uint64_t seed,
 			     const struct lklsock_impair *tx, const struct lklsock_impair *rx,
 			     struct lklsock_link **out)
@@ -240,7 +235,6 @@ void fake_links_fill(struct lklsock_api *api)
 	api->link_mtu = do_link_mtu;
 	api->link_wire = do_link_wire;
 	api->link_wire_path = do_link_wire_path;
-	api->link_wire_pair = do_link_wire_pair;
 	api->link_impair = do_link_impair;
 	api->link_impair_set = do_link_impair_set;
 	api->link_cut = do_link_cut;

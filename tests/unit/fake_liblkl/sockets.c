@@ -55,6 +55,12 @@ static void do_socket_get(struct lklsock_socket *sock)
 	atomic_fetch_add(&sock->refs, 1);
 }
 
+static long do_socket_linger(struct lklsock_socket *sock)
+{
+	(void)sock;
+	return 0;
+}
+
 static long do_socket_close(struct lklsock_socket *sock)
 {
 	int fd = atomic_exchange(&sock->fd, -1);
@@ -304,11 +310,18 @@ static long do_socket_bridge(struct lklsock_socket *sock)
 	return result(fcntl(sock->fd, F_DUPFD_CLOEXEC, 0));
 }
 
+static struct lklsock_socket *do_socket_by_shadow(int host_fd)
+{
+	(void)host_fd;
+	return NULL;
+}
+
 void fake_sockets_fill(struct lklsock_api *api)
 {
 	api->socket_open = do_socket_open;
 	api->socket_get = do_socket_get;
 	api->socket_put = do_socket_put;
+	api->socket_linger = do_socket_linger;
 	api->socket_close = do_socket_close;
 	api->socket_lkl_fd = do_socket_lkl_fd;
 	api->bind = do_bind;
@@ -336,4 +349,5 @@ void fake_sockets_fill(struct lklsock_api *api)
 	api->socket_replace_kernel = do_socket_replace_kernel;
 	api->socket_refresh = do_socket_refresh;
 	api->socket_bridge = do_socket_bridge;
+	api->socket_by_shadow = do_socket_by_shadow;
 }
