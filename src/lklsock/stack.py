@@ -154,11 +154,9 @@ class Stack:
 
     def _booting(self) -> _lkl.Kernel | None:
         """The kernel that is being told what the parent's was told, for who does that."""
-        unfinished = self._unfinished
-        if unfinished is None:
+        if self._unfinished is None:
             return None
-        kernel, thread = unfinished
-        me = get_ident()
+        (kernel, thread), me = self._unfinished, get_ident()
         return kernel if me == thread or (self._netlink and me == self._netlink.ident) else None
 
     def _start(self) -> _lkl.Kernel:
@@ -498,8 +496,5 @@ _socket.set_mptcp_reader(_read_mptcp)
 _resolver.set_current_resolver(_current_resolver)
 atexit.register(_halt_all)
 # CPython counts threads between the fork and its own hooks; those of kernels come back after it.
-os.register_at_fork(
-    before=_lkl.fork_hold,
-    after_in_parent=_lkl.fork_release,
-    after_in_child=_after_fork_in_child,
-)
+os.register_at_fork(before=_lkl.fork_hold, after_in_parent=_lkl.fork_release)
+os.register_at_fork(after_in_child=_after_fork_in_child)
