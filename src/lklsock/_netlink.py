@@ -84,6 +84,8 @@ class NetlinkThread:
         """What `function()` returns or raises, on the thread. A generator is run to its end."""
         if threading.get_ident() == self._thread.ident:
             return _run_to_end(function)
+        if not self._thread.is_alive():
+            raise RuntimeError("the stack was halted, and its netlink thread has ended")
         future: Future[Any] = Future()
         self._submit((function, future))
         return future.result()

@@ -245,3 +245,31 @@ def test_host_sees_the_carrier_and_we_see_the_hosts(namespace: str) -> None:
     command("ip", "link", "set", "tap0", "up")
     watcher = Thread(lambda: [None for _ in iter(lambda: tap.carrier, True)])
     watcher.result()
+
+
+@requires_host_mptcp
+@pytest.mark.parametrize("preset", ["handover", "aggregate"])
+@in_own_process
+def test_path_that_the_host_takes_down_comes_back(namespace: str, preset: str) -> None:
+    connect_taps(delay_ms=2, rate_bit_per_s=100 * MEGABIT)
+    mptcp.preset(preset)
+    with listener(host) as listening:
+        client, server = dial(socket, listening, "10.0.0.1")
+        await_true(lambda: client.mptcp.subflows == 1, client, server)
+        transfer = Transfer(client, server, 40_000_000)
+        cut, mend = by_the_host(0)
+        transfer.await_received(2_000_000)
+        cut()
+        transfer.await_received(transfer.received + 3_000_000)
+        assert all(flow.local[0] == "10.1.0.2" for flow in established(client))
+        mend()
+        transfer.await_received(transfer.received + 12_000_000)
+        assert {flow.local[0] for flow in established(client)} == {"10.0.0.2", "10.1.0.2"}
+        before = default_stack().interface("tap0").counters()["tx_bytes"]
+        transfer.finish()
+        assert default_stack().interface("tap0").counters()["tx_bytes"] > before + 1_000_000
+        close(client, server)
+
+
+def established(sock: Any) -> list[mptcp.Subflow]:
+    return [flow for flow in mptcp.subflows(sock) if flow.tcp.state == 1]
