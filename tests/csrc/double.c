@@ -114,6 +114,21 @@ long frame_await(struct link *link, struct upper_double *upper, char *frame)
 	}
 }
 
+void link_end_await(struct link *link, struct upper_double *upper)
+{
+	uint64_t deadline = host_clock_monotonic() + AWAIT_NS;
+	int serial;
+
+	for (;;) {
+		serial = __atomic_load_n(&upper->serial, __ATOMIC_SEQ_CST);
+		if (upper_double_events(upper) & LKL_NET_DOWN)
+			break;
+		link->ops->poll(link, LKL_NET_RX);
+		EXPECT(host_futex_wait(&upper->serial, serial, deadline) != -ETIMEDOUT);
+	}
+	__atomic_and_fetch(&upper->events, ~LKL_NET_DOWN, __ATOMIC_SEQ_CST);
+}
+
 double now_ms(void)
 {
 	return (double)host_clock_monotonic() / 1e6;

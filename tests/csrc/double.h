@@ -32,6 +32,8 @@ unsigned long frame_make(char *frame, unsigned long body_bytes, unsigned seed);
 long frame_send(struct link *link, char *frame, unsigned long bytes);
 /* Takes one, waiting for it. Return: bytes. */
 long frame_await(struct link *link, struct upper_double *upper, char *frame);
+/* Until LKL_NET_DOWN, asking again after every other event, as the kernel does. */
+void link_end_await(struct link *link, struct upper_double *upper);
 
 /* Milliseconds on CLOCK_MONOTONIC. */
 double now_ms(void);

@@ -243,10 +243,8 @@ static void listener_serves_one_peer_after_the_other(void)
 		EXPECT_EQ(frame_await(listener, &upper, got), bytes);
 		EXPECT_EQ(frame_send(listener, sent, bytes), bytes);
 		EXPECT_EQ(frame_await(peer, &peer_upper, got), bytes);
-		/* As the kernel does after it has read all. */
-		listener->ops->poll(listener, LKL_NET_RX);
 		peer->ops->close(peer);
-		upper_double_await(&upper, LKL_NET_DOWN);
+		link_end_await(listener, &upper);
 	}
 	listener->ops->close(listener);
 	EXPECT_EQ(lstat(path, &stat), -1);
@@ -284,9 +282,8 @@ static void listener_that_goes_is_carrier_loss(void)
 	upper_double_set(&upper, listener);
 	EXPECT_EQ(link_wire_connect(path, &peer), 0);
 	upper_double_set(&peer_upper, peer);
-	peer->ops->poll(peer, LKL_NET_RX);
 	listener->ops->close(listener);
-	upper_double_await(&peer_upper, LKL_NET_DOWN);
+	link_end_await(peer, &peer_upper);
 	peer->ops->close(peer);
 }
 
