@@ -19,7 +19,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Programs or files, and the packages that have them. kernel_build.py names what it misses, too.
 PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc
-TEST_PROGRAMS := patch:patch /etc/services:netbase ip:iproute2 tcpdump:tcpdump openssl:openssl
+TEST_PROGRAMS := patch:patch /etc/services:netbase ip:iproute2 tcpdump:tcpdump openssl:openssl \
+	redis-check-rdb:redis-tools dnsmasq:dnsmasq-base mariadbd:mariadb-server-core
 FULL_PROGRAMS := clang:clang
 PYTHONS := $(or $(LKLSOCK_PYTHON),python3 python3.13 python3.12 python3.11 python3.10)
 
@@ -96,6 +97,11 @@ $(STAMPS)/package: pyproject.toml setup.py \
 	@$(PYTHON) -m pip install --quiet --editable '.[demo]' --group test
 	@touch $@
 
+# The libraries that tests/apps runs on the stack; wheels, or nothing.
+$(STAMPS)/apps: pyproject.toml $(PYTHON) | $(STAMPS)/package
+	@$(PYTHON) -m pip install --quiet --only-binary :all: --group apps
+	@touch $@
+
 $(STAMPS)/lint: pyproject.toml $(PYTHON)
 	@$(PYTHON) -m pip install --quiet --group lint 'pyroute2>=0.9'
 	@touch $@
@@ -105,11 +111,11 @@ build: kernel $(STAMPS)/package
 demo: build
 	@$(PYTHON) -m lklsock demo
 
-test: build
+test: build $(STAMPS)/apps
 	@$(PYTHON) -m pytest
 
 test-full: EXTRA_PROGRAMS := $(FULL_PROGRAMS)
-test-full: build
+test-full: build $(STAMPS)/apps
 	@$(KERNEL_BUILD) --flavour debug --output build/kernel/debug --all-files
 	@$(KERNEL_BUILD) --sanitize address --output build/kernel/address --all-files
 	@$(KERNEL_BUILD) --sanitize thread --output build/kernel/thread --all-files

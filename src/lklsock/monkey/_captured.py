@@ -113,7 +113,8 @@ def _uses(function: FunctionType, container: Any) -> bool:
 
 def _modules() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, module in list(sys.modules.items()):
-        if isinstance(module, ModuleType) and not _is_excluded(name):
+        # Not isinstance(): what cffi makes says that it is a module, and has no __dict__.
+        if issubclass(type(module), ModuleType) and not _is_excluded(name):
             # Asked in this way, a module that is loaded lazily stays unloaded.
             yield name, object.__getattribute__(module, "__dict__")
 
