@@ -47,7 +47,7 @@ def test_grpc_call_goes_through_the_stack_by_relays() -> None:
     check_stack()
     assert "grpc" in lklsock.report().bypasses
     server.stop(0).wait()
-    for carrier in sum(carriers, []):
+    for carrier in (thread for threads in carriers for thread in threads):
         carrier.join(TIMEOUT_S)
         assert not carrier.is_alive()
     for listener in (inside, outside):
