@@ -54,7 +54,6 @@ def test_grpc_call_goes_through_the_stack_by_relays() -> None:
         listener.close()
 
 
-@pytest.mark.skipif(not hasattr(lklsock.socket.socket, "bridge"), reason="takes socket.bridge()")
 @both_ways
 @in_own_process
 def test_uvloop_talks_over_a_bridge(when: str) -> None:
