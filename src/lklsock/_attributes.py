@@ -14,6 +14,7 @@ from ._ledger import note_option
 from ._lkl import Socket
 from ._options import is_refused, is_refused_hint, make_plain
 from ._shadow import Kind, Shadow
+from ._stdlib_own import StdlibSocket as _base
 from ._wait import kernel_timeouts_used
 
 TYPE_CHECKING = False  # typing itself takes a while to import
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
-_base = _stdlib.socket
 _AddressFamily = _stdlib.AddressFamily
 _SocketKind = _stdlib.SocketKind
 # As the stdlib does: a number that has no name stays a number.

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import socket as _stdlib
 from _socket import socket as _HostSocket
+from abc import ABCMeta
 
 from . import _ledger, _socket
 from ._policy import Policy
 from ._resolver import resolve
+from ._stdlib_own import StdlibSocket as _base
 from ._worlds import Undecided, is_wildcard_address, world_of
 
 TYPE_CHECKING = False  # typing itself takes a while to import
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
     from ._lkl import Socket
     from ._shadow import Kind
-
-_base = _stdlib.socket
 
 _FAMILIES = frozenset((int(_stdlib.AF_INET), int(_stdlib.AF_INET6)))
 _STREAM = int(_stdlib.SOCK_STREAM)
@@ -45,30 +45,42 @@ def get_policy() -> Policy:
     return _policy
 
 
-class socket(_socket.socket):
+class socket(_socket.socket, metaclass=ABCMeta):
     """Like `lklsock.socket.socket`, except that the policy may give a socket to the host.
 
     One that nobody has asked for its `fileno()` by then is an ordinary host socket from there on.
     One that was asked keeps its descriptor, which mirrors the readiness of a hidden host socket.
+
+    For isinstance() and issubclass() the stdlib's class counts as this one: a program may have
+    sockets from before it was patched, and `ssl.SSLSocket` derives from that class.
     """
 
     __slots__ = ()
 
+    @classmethod
+    def __subclasshook__(cls, other: type) -> Any:
+        # Not for what derives from this class.
+        return (cls is socket and issubclass(other, _base)) or NotImplemented
+
     def __init__(
         self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None
     ) -> None:
-        all_stack = _policy.is_the_stacks
-        if not (all_stack or fileno is not None or family in _FAMILIES or family == -1):
+        is_open = fileno is not None or family in _FAMILIES or family == -1
+        if not (is_open or _policy.is_the_stacks):
             self._set(None, None, None)
             _base.__init__(self, family, type, proto)
             return
         super().__init__(family, type, proto, fileno)
+
+    def _find_world(self) -> None:
         lkl, kind = self._lkl, self._kind
-        if fileno is not None or lkl is None or kind is None or all_stack:
+        assert lkl is not None
+        assert kind is not None
+        if _policy.is_the_stacks or kind.proto not in _PROTOCOLS.get(kind.type, ()):
+            super()._find_world()
             return
-        if kind.proto in _PROTOCOLS.get(kind.type, ()):
-            undecided: Any = Undecided(lkl, kind, _policy)
-            self._lkl = undecided
+        undecided: Any = Undecided(lkl, kind, _policy)
+        self._lkl = undecided
 
     # ---- deciding
 
@@ -103,7 +115,6 @@ class socket(_socket.socket):
             self._settle(fate, fate.policy.listen)
             return super().listen(backlog)
         fate.listen_both(max(backlog, 0))
-        _ledger.note_socket("both", bool(self._kind and self._kind.upgraded))
         return None
 
     def _towards(self, address: Any) -> Any:
@@ -137,7 +148,7 @@ class socket(_socket.socket):
         assert kind is not None
         if world == "stack":
             self._replace(fate, fate.to_stack())
-            _ledger.note_socket("stack", kind.upgraded)
+            fate.note("stack")
             return
         with _socket._lock:
             if self._lkl is not fate:  # type: ignore[comparison-overlap]
@@ -146,7 +157,7 @@ class socket(_socket.socket):
                 self._become_host(fate, kind)
         if self._lkl is not None:
             self._replace(fate, fate.to_host())
-        _ledger.note_socket("host")
+        fate.note("host")
 
     def _replace(self, fate: Undecided, backend: Any) -> None:
         if self._shadow is not None:
@@ -167,7 +178,6 @@ class socket(_socket.socket):
 
     def _adopt(self, sock: Socket | _HostSocket, kind: Kind) -> _socket.socket:
         if not isinstance(sock, _HostSocket):
-            _ledger.note_socket("stack", kind.upgraded)
             return super()._adopt(sock, kind)
         _ledger.note_socket("host")
         accepted = self._plain(kind.family, kind.type, kind.proto, sock.detach())

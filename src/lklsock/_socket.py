@@ -10,15 +10,18 @@ from __future__ import annotations
 import errno
 import os
 import socket as _stdlib
+import sys
 import warnings
 from _thread import allocate_lock
 from collections.abc import Callable
 
 from . import _lkl
 from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, SOL_TCP, Attributes
+from ._ledger import note_socket
 from ._resolver import resolve
 from ._sendfile import send_file
 from ._shadow import Kind, Shadow, cast, find
+from ._stdlib_own import StdlibSocket as _base
 from ._transfer import Transfer
 from ._wait import Limit, until
 
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
             """One of "prefer", "require" and "off"."""
 
 
-_base = _stdlib.socket
 _gaierror = _stdlib.gaierror
 
 STACK_FAMILIES = frozenset(
@@ -113,18 +115,32 @@ class socket(Transfer):
         self._take(*_open(_current_world(), family, type, 0 if proto == -1 else proto))
         if type & _SOCK_NONBLOCK:
             self._timeout = 0.0
+        self._find_world()
+
+    def _find_world(self) -> None:
+        """Says where the socket, which is new, lives: in the stack."""
+        note_socket("stack", self._kind is not None and self._kind.upgraded)
 
     def _take(self, sock: _lkl.Socket, kind: Kind) -> None:
         self._set(sock, kind, _stdlib.getdefaulttimeout())
         self._io_refs = 0
         self._closed = False
 
-    def __del__(self) -> None:
+    def __del__(
+        self,
+        _finalize: Callable[[Any], None] = _base.__del__,  # type: ignore[attr-defined]
+        _is_finalizing: Callable[[], bool] = sys.is_finalizing,
+    ) -> None:
         if getattr(self, "_lkl", None) is None:
-            _base.__del__(self)  # type: ignore[attr-defined]
+            _finalize(self)
             return
-        warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-        self._real_close()
+        try:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self._real_close()
+        except (AttributeError, TypeError):
+            # When Python ends, modules lose their names before this: then C closes it.
+            if not _is_finalizing():
+                raise
 
     def __repr__(self) -> str:
         """Like that of `socket.socket`, with the kernel's descriptor."""
@@ -331,6 +347,8 @@ class socket(Transfer):
         if lkl is None:
             fd, address = self._accept()  # type: ignore[attr-defined]
             accepted = self._plain(self.family, self.type, self.proto, fd)
+            if self.family in _IP_FAMILIES:
+                note_socket("host")
             if _stdlib.getdefaulttimeout() is None and self.gettimeout():
                 accepted.setblocking(True)
             return accepted, address
@@ -351,6 +369,7 @@ class socket(Transfer):
         accepted = self._plain.__new__(self._plain)
         accepted._take(sock, kind)
         accepted._low_water = self._low_water
+        note_socket("stack", kind.upgraded)
         return accepted
 
     def shutdown(self, how: int, /) -> None:

@@ -33,14 +33,15 @@ def uninstall() -> None:
         sys.meta_path.remove(_finder)
     if "ssl" in sys.modules:
         cls = sys.modules["ssl"].SSLSocket
-        method = vars(cls)["_create"]
+        method = vars(cls).get("_create")
         if isinstance(method, _Create):
             cls._create = method.stdlib
 
 
 def _change(ssl: ModuleType) -> None:
-    method = vars(ssl.SSLSocket)["_create"]
-    if not isinstance(method, _Create):
+    method = vars(ssl.SSLSocket).get("_create")
+    # Without one it is another library's, for sockets of its own.
+    if method is not None and not isinstance(method, _Create):
         ssl.SSLSocket._create = _Create(method)
 
 

@@ -125,7 +125,8 @@ def class_for(cls: type[ssl.SSLSocket], plain: type[socket]) -> type[SSLSocket]:
     Returns:
         A subclass of both.
     """
-    if cls is ssl.SSLSocket and issubclass(SSLSocket, plain):
+    # Not issubclass(): for it, the stdlib's class may count as one of ours.
+    if cls is ssl.SSLSocket and plain in SSLSocket.__mro__:
         return SSLSocket
     bases = [base for base in (cls, SSLSocket, plain) if base is not ssl.SSLSocket]
     return type(cls.__name__, tuple(bases), {"__module__": cls.__module__})

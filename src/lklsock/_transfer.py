@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from . import _lkl
 from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, Attributes
 from ._resolver import resolve
+from ._stdlib_own import StdlibSocket as _base
 from ._wait import Limit, until, would_block
 
 TYPE_CHECKING = False  # typing itself takes a while to import
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     _Ancillary = tuple[int, int, bytes]
 
-_base = _stdlib.socket
 _gaierror = _stdlib.gaierror
 
 _IN = _lkl.IN

@@ -304,7 +304,7 @@ class Undecided:
         policy: Decides.
     """
 
-    __slots__ = ("_kind", "_lock", "backend", "core", "policy")
+    __slots__ = ("_is_noted", "_kind", "_lock", "backend", "core", "policy")
 
     def __init__(self, core: _lkl.Socket, kind: Kind, policy: Policy) -> None:
         self.core = core
@@ -312,9 +312,24 @@ class Undecided:
         self.policy = policy
         self._kind = kind
         self._lock = RLock()
+        self._is_noted = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
+
+    def note(self, world: _ledger.World | None = None) -> None:
+        """Notes where it lives, the first time.
+
+        Args:
+            world: If None, that of the backend.
+        """
+        if self._is_noted:
+            return
+        self._is_noted = True
+        if world is None:
+            is_both = isinstance(self.backend, BothWorlds)
+            world = "both" if is_both else "stack" if self.backend is self.core else "host"
+        _ledger.note_socket(world, world != "host" and self._kind.upgraded)
 
     def bind_wildcard(self, address: Any) -> None:
         """Binds to a port of all addresses, in both worlds if a listener would be in both."""
@@ -326,6 +341,8 @@ class Undecided:
                 self._bind_both(address)
             else:
                 self.core.bind(address)
+            if self._kind.type == SOCK_DGRAM:
+                self.note()
 
     def _bind_both(self, address: Any) -> None:
         # An IPv6 address has more.
@@ -384,6 +401,7 @@ class Undecided:
             if self.backend is self.core and not self.getsockname()[1]:
                 self.bind_wildcard(("0.0.0.0" if self._kind.family == AF_INET else "::", 0))
             self.backend.listen(backlog)
+            self.note()
 
     def to_stack(self) -> _lkl.Socket:
         """Decides for the kernel."""
@@ -421,6 +439,7 @@ class Undecided:
 
     def sendto(self, data: Any, flags: int, address: Any, /) -> int | None:
         self._send_towards(flags, address)
+        self.note()
         return self.backend.sendto(data, flags, address)  # type: ignore[no-any-return]
 
     def sendmsg(
@@ -428,6 +447,7 @@ class Undecided:
     ) -> int | None:
         if address is not None:
             self._send_towards(flags, address)
+            self.note()
         return self.backend.sendmsg(buffers, ancdata, flags, address)  # type: ignore[no-any-return]
 
     def _send_towards(self, flags: int, address: Any) -> None:

@@ -15,6 +15,7 @@ from socket import *
 from . import _resolver, _tls
 from . import _socket as _implementation
 from . import stack as _stack
+from ._stdlib_own import own as _own
 
 IMPLEMENTS = (
     "create_connection",
@@ -102,12 +103,12 @@ def _here(function: _Function) -> _Function:
     return copy  # type: ignore[return-value]
 
 
-create_connection = _here(_stdlib.create_connection)
-create_server = _here(_stdlib.create_server)
-fromfd = _here(_stdlib.fromfd)
-getfqdn = _here(_stdlib.getfqdn)
-has_dualstack_ipv6 = _here(_stdlib.has_dualstack_ipv6)
-socketpair = _here(_stdlib.socketpair)
+create_connection = _here(_own("create_connection"))
+create_server = _here(_own("create_server"))
+fromfd = _here(_own("fromfd"))
+getfqdn = _here(_own("getfqdn"))
+has_dualstack_ipv6 = _here(_own("has_dualstack_ipv6"))
+socketpair = _here(_own("socketpair"))
 
 
 def if_nametoindex(oname: str, /) -> int:  # type: ignore[no-redef]
