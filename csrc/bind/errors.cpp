@@ -171,8 +171,10 @@ static PyObject *raise_not_running(const struct interpreter *classes, const stru
 		message = PyUnicode_FromString("the kernel is not booted: boot it first");
 		break;
 	case LKLSOCK_FORKED:
-		message = PyUnicode_FromFormat("the kernel is that of process %ld: a forked child "
-					       "needs one of its own",
+		message = PyUnicode_FromFormat("the kernel, and this socket or link, is that of process "
+					       "%ld: a forked child makes, connects and accepts "
+					       "its own; a server that hands connections over "
+					       "serves them in threads (ThreadingMixIn)",
 					       static_cast<long>(instance_pid(instance)));
 		break;
 	default:

@@ -311,7 +311,7 @@ TEST(addresses_routes_and_rules_are_taken_back)
 	int fds[2];
 
 	boot();
-	OK(lkl->link_wire_pair(fds));
+	wire_pair(fds);
 	attach(lkl, fds[0], 0, 1);
 	OK(lkl->route_add(2, AF_INET, NULL, 0, &gateway, 7, 254));
 	OK(lkl->route_del(2, AF_INET, NULL, 0, &gateway, 7, 254));
@@ -333,7 +333,7 @@ TEST(carrier_can_be_held_down)
 	int fds[2];
 
 	boot();
-	OK(lkl->link_wire_pair(fds));
+	wire_pair(fds);
 	attach(lkl, fds[0], 0, 1);
 	CHECK(is_running("eth0"));
 	for (int i = 0; i < 3; i++) {
