@@ -14,8 +14,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 
 import watch
@@ -52,7 +52,13 @@ class Conformance:
         self._directory = BUILD / f"{self.version}-{build}"
 
     def verdicts(
-        self, names: Iterable[str], modes: Iterable[str], *, again: bool = False, jobs: int = JOBS
+        self,
+        names: Iterable[str],
+        modes: Iterable[str],
+        *,
+        again: bool = False,
+        jobs: int = JOBS,
+        tell: Callable[[Verdict], None] | None = None,
     ) -> list[Verdict]:
         """Runs suites, several at a time.
 
@@ -61,6 +67,7 @@ class Conformance:
             modes: How to patch.
             again: Whether to run on the stdlib what has been run.
             jobs: How many processes at a time.
+            tell: Is called with each verdict as soon as there is one.
         """
         names, modes = list(names), list(modes)
         with ThreadPoolExecutor(jobs) as pool:
@@ -71,6 +78,9 @@ class Conformance:
                 for name in names
                 for mode in modes
             ]
+            for verdict in as_completed(found):
+                if tell is not None:
+                    tell(verdict.result())
             return [verdict.result() for verdict in found]
 
     def _verdict(self, name: str, mode: str, stdlib: Future[watch.Run]) -> Verdict:
@@ -116,12 +126,14 @@ def main() -> int:
     if unknown:
         parser.error(f"no suite {unknown[0]}: one of {', '.join(SUITES)}")
     conformance = Conformance(options.python, only=options.only, deadline_s=options.deadline)
-    verdicts = conformance.verdicts(
-        names, options.mode or PATCHED, again=options.again, jobs=options.jobs
-    )
-    for verdict in verdicts:
+
+    def tell(verdict: Verdict) -> None:
         if not verdict.holds:
-            print(complaints(verdict, options.lines), end="\n\n")
+            print(complaints(verdict, options.lines), end="\n\n", flush=True)
+
+    verdicts = conformance.verdicts(
+        names, options.mode or PATCHED, again=options.again, jobs=options.jobs, tell=tell
+    )
     print(f"Python {conformance.version}")
     print(table(verdicts))
     return 0 if all(verdict.holds for verdict in verdicts) else 1
