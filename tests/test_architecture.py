@@ -26,7 +26,7 @@ LAYERS = [
     *("_tls", "_tls_socket"),
     *("_mptcp_info", "_socket", "_worlds", "_policy", "_interface", "_routing", "link"),
     "_tls_channel",
-    *("_transfer", "_attributes", "_stdlib_own", "_shadow", "_options", "_resolver", "_sendfile"),
+    *("_transfer", "_attributes", "_stdlib_own", "_sendfile", "_shadow", "_options", "_resolver"),
     *("_netlink", "_mptcp_netlink", "_recipe", "_sysctl", "_rtnetlink"),
     *("_wait", "_ledger", "_counters", "errors", "_lkl"),
 ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket as _stdlib
 import sys
 import warnings
 from importlib import import_module
-from types import FunctionType
+from types import FunctionType, ModuleType
 
-from .. import _patched, _resolver
+from .. import _patched, _resolver, _sendfile
 from .. import socket as _mirror
 from .. import stack as _stack
 from .._policy import as_policy
@@ -31,31 +32,35 @@ DEFAULTS: Settings = {
 
 
 class Part:
-    """Some names of the module `socket`, replaced together.
+    """Some names of a module, replaced together.
 
     Attributes:
+        module: It.
         originals: By name.
         replacements: By name. Programs get them by patching only: so where one is found in a
             module, the original may be put in its place.
         rebound: What was changed in other modules, as "module.attribute".
     """
 
-    def __init__(self, *names: str) -> None:
-        self.originals = {name: getattr(_stdlib, name) for name in names}
+    def __init__(self, module: ModuleType, *names: str) -> None:
+        self.module = module
+        self.originals = {name: getattr(module, name) for name in names}
         self.replacements = {name: _replacement(name) for name in names}
         self.rebound: list[str] = []
         self._before: dict[str, Any] = {}
 
     def names(self) -> list[str]:
         """Those that are ours at the moment."""
-        return [name for name, own in self.replacements.items() if getattr(_stdlib, name) is own]
+        return [
+            name for name, own in self.replacements.items() if getattr(self.module, name) is own
+        ]
 
     def put_in_place(self) -> None:
         """Replaces them, here and where they were taken to."""
         for name, own in self.replacements.items():
-            if getattr(_stdlib, name) is not own:
-                self._before[name] = getattr(_stdlib, name)
-                setattr(_stdlib, name, own)
+            if getattr(self.module, name) is not own:
+                self._before[name] = getattr(self.module, name)
+                setattr(self.module, name, own)
         self.rebound = _captured.rebind(
             (self.originals[name], own) for name, own in self.replacements.items()
         )
@@ -63,7 +68,7 @@ class Part:
     def put_back(self) -> None:
         """Undoes it wherever it is still ours."""
         for name in self.names():
-            setattr(_stdlib, name, self._before.pop(name, self.originals[name]))
+            setattr(self.module, name, self._before.pop(name, self.originals[name]))
         _captured.rebind((own, self.originals[name]) for name, own in self.replacements.items())
         self.rebound = []
 
@@ -72,6 +77,8 @@ def _replacement(name: str) -> Any:
     """The class of patched programs; a function apart from the one that is imported by name."""
     if name == "socket":
         return _patched.socket
+    if name == "sendfile":
+        return _sendfile.sendfile
     value = getattr(_mirror, name)
     if not isinstance(value, FunctionType):
         return value
@@ -84,9 +91,10 @@ def _replacement(name: str) -> Any:
 
 
 # What else makes sockets in that module looks the class up when it is called.
-SOCKET = Part("socket", "if_indextoname", "if_nameindex", "if_nametoindex")
-DNS = Part(*_resolver.NAMES)
-PARTS = (SOCKET, DNS)
+SOCKET = Part(_stdlib, "socket", "if_indextoname", "if_nameindex", "if_nametoindex")
+DNS = Part(_stdlib, *_resolver.NAMES)
+OS = Part(os, "sendfile")
+PARTS = (SOCKET, DNS, OS)
 
 _in_force: Settings | None = None
 _mptcp_mode_before: str | None = None
@@ -105,10 +113,9 @@ def is_patched() -> bool:
 
 def original(module: str, name: str) -> Any:
     """What `module.name` is without patching."""
-    if module == "socket":
-        for part in PARTS:
-            if name in part.originals:
-                return part.originals[name]
+    for part in PARTS:
+        if module == part.module.__name__ and name in part.originals:
+            return part.originals[name]
     return getattr(import_module(module), name)
 
 
@@ -148,10 +155,12 @@ def _turn_socket(on: bool, was_on: bool) -> None:
     original, own = SOCKET.originals["socket"], SOCKET.replacements["socket"]
     if on:
         SOCKET.put_in_place()
+        OS.put_in_place()
         _gevent.watch(lambda: _warn(_gevent.AFTER))
         _pickling.install(original, own)
     else:
         SOCKET.put_back()
+        OS.put_back()
         _gevent.unwatch()
         _pickling.uninstall()
     problem = _trio.repair((original, own))
