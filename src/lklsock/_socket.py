@@ -12,6 +12,7 @@ import os
 import socket as _stdlib
 import sys
 import warnings
+from _socket import socket as _HostSocket
 from _thread import allocate_lock
 from collections.abc import Callable
 
@@ -233,13 +234,13 @@ class socket(Transfer):
             self._shadow = None
             self._closed = True
 
-    def _real_close(self) -> None:
+    def _real_close(self, _ss: Any = _HostSocket) -> None:
         # Of two threads that close, one does it.
         with _lock:
             lkl, self._lkl = self._lkl, None
             cast_shadow, self._shadow = self._shadow, None
         if lkl is None:
-            super()._real_close()  # type: ignore[misc]
+            super()._real_close(_ss)  # type: ignore[misc]
             return
         if cast_shadow is None:
             lkl.close()
