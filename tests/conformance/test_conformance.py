@@ -1,0 +1,57 @@
+"""CPython's own tests, on our sockets as on the stdlib's."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from run import Conformance
+from suites import ALL, ALWAYS, PATCHED, SUITES
+from verdict import complaints, table
+from watch import SOURCES
+
+OTHERS = ("3.10", "3.11", "3.12", "3.13")
+
+
+def check(python: str, names: tuple[str, ...], modes: tuple[str, ...]) -> None:
+    conformance = Conformance(python)
+    verdicts = conformance.verdicts(names, modes)
+    print(f"Python {conformance.version}\n{table(verdicts)}")
+    assert all(verdict.holds for verdict in verdicts), "\n\n".join(
+        complaints(verdict) for verdict in verdicts if not verdict.holds
+    )
+
+
+def version() -> str:
+    return f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def needs_tests() -> None:
+    if importlib.util.find_spec("test.test_socket") is None:
+        pytest.skip(f"no CPython tests: apt-get install libpython{version()}-testsuite")
+
+
+@pytest.mark.full
+@pytest.mark.slow
+def test_socket_ssl_selectors_and_streams_behave_as_the_stdlibs() -> None:
+    needs_tests()
+    check(sys.executable, ALWAYS, (ALL,))
+
+
+@pytest.mark.full
+@pytest.mark.slow
+def test_every_suite_passes_in_every_mode() -> None:
+    needs_tests()
+    check(sys.executable, tuple(SUITES), PATCHED)
+
+
+@pytest.mark.full
+@pytest.mark.slow
+@pytest.mark.parametrize("other", [other for other in OTHERS if other != version()])
+def test_every_suite_passes_on_other_interpreters(other: str) -> None:
+    found = sorted((Path.home() / ".pyenv" / "versions").glob(f"{other}.*/bin/python3"))
+    if not found:
+        pytest.skip(f"no Python {other} among pyenv's: pyenv install {other}")
+    if not list((SOURCES / "lklsock").glob(f"_lkl.cpython-{other.replace('.', '')}-*.so")):
+        pytest.skip(f"no extension for {other}: python{other} setup.py build_ext --inplace")
+    check(str(found[-1]), tuple(SUITES), PATCHED)
