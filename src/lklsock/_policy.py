@@ -104,20 +104,26 @@ class Policy:
         return "host" if address.is_loopback else "stack"
 
 
-def as_policy(value: Policy | str | Iterable[Rule | Mapping[str, Any]]) -> Policy:
+def as_policy(
+    value: Policy | str | Iterable[Rule | Mapping[str, Any]], listen: Listen | None = None
+) -> Policy:
     """A policy from its name, "default" or "all" (everything on the stack), or from its rules.
 
+    Args:
+        value: The policy.
+        listen: As for `Policy`. If None, that of the policy.
+
     Raises:
-        ValueError: There is no policy of this name, or a rule is wrong.
+        ValueError: There is no policy of this name, a rule is wrong, or `listen`.
     """
     if isinstance(value, Policy):
-        return value
+        return value if listen is None else Policy(value.rules, listen=listen)
     if not isinstance(value, str):
-        return Policy(value)
+        return Policy(value, listen=listen or "both")
     if value == "default":
-        return Policy()
+        return Policy(listen=listen or "both")
     if value == "all":
-        return Policy([Rule(world="stack")], listen="stack")
+        return Policy([Rule(world="stack")], listen=listen or "stack")
     raise ValueError(f'policy must be "default", "all", a Policy, or rules, not {value!r}')
 
 

@@ -173,6 +173,10 @@ def test_multiprocessing_passes_host_sockets_and_refuses_those_of_a_stack(order:
         assert set(table) >= {type(host), type(early)}
         with pytest.raises(TypeError, match="a socket of a stack cannot be passed"):
             ForkingPickler.dumps(ours)
+        with socket.socket() as closed:
+            pass
+        with pytest.raises(TypeError, match="a socket of a stack cannot be passed"):
+            ForkingPickler.dumps(closed)
         rebuild, arguments = table[type(host)](host)
         assert rebuild.__name__ == "_rebuild_socket"
         assert arguments[1] == socket.AF_UNIX
@@ -180,3 +184,29 @@ def test_multiprocessing_passes_host_sockets_and_refuses_those_of_a_stack(order:
 
         with pytest.raises(TypeError, match="cannot pickle"):
             pickle.dumps(host)
+
+
+@in_own_process
+def test_multiprocessing_passes_what_the_policy_gave_to_the_host() -> None:
+    import socket
+    from multiprocessing.reduction import ForkingPickler
+
+    import pytest
+
+    import lklsock
+
+    server = socket.create_server(("127.0.0.1", 0))
+    lklsock.patch()
+    table = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+    with server, socket.socket() as undecided, socket.socket() as seen:
+        with pytest.raises(TypeError, match="a socket of a stack cannot be passed"):
+            ForkingPickler.dumps(undecided)
+        with socket.create_connection(server.getsockname()) as plain:
+            rebuild, arguments = table[type(plain)](plain)
+            assert rebuild.__name__ == "_rebuild_socket"
+            assert arguments[1] == socket.AF_INET
+        # Its descriptor has been given away, and carries readiness only.
+        seen.fileno()
+        seen.connect(server.getsockname())
+        with pytest.raises(TypeError, match="a socket of a stack cannot be passed"):
+            ForkingPickler.dumps(seen)

@@ -54,3 +54,65 @@ def test_a_fallback_is_counted() -> None:
         lklsock.patch(mptcp="prefer")
         with socket.create_connection(server.getsockname()):
             assert lklsock.report().connections["fell back"] == 1
+
+
+@in_own_process
+def test_sockets_are_counted_where_they_came_to_live() -> None:
+    import socket
+
+    import lklsock
+    from lklsock import socket as on_stack
+
+    def counts() -> tuple[dict[str, int], int]:
+        report = lklsock.report()
+        return report.sockets, report.upgraded
+
+    lklsock.patch()
+    with socket.socket() as undecided, socket.socket(socket.AF_UNIX):
+        assert counts() == ({}, 0)
+        undecided.bind(("127.0.0.1", 0))
+        assert counts() == ({"host": 1}, 0)
+        undecided.listen()
+        with socket.create_connection(undecided.getsockname()):
+            undecided.accept()[0].close()
+        assert counts() == ({"host": 3}, 0)
+    with socket.create_server(("", 0)) as both:
+        assert counts() == ({"host": 3, "both": 1}, 1)
+        name = "127.0.0.1", both.getsockname()[1]
+        with socket.create_connection(name):
+            both.accept()[0].close()
+        assert counts() == ({"host": 5, "both": 1}, 1)
+        # By name, it is the stack's from the start.
+        with on_stack.create_connection(name):
+            both.accept()[0].close()
+        assert counts() == ({"host": 5, "both": 1, "stack": 2}, 3)
+    with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("", 0))
+        datagrams.sendto(b"x", ("127.0.0.1", 9))
+    assert counts() == ({"host": 5, "both": 2, "stack": 2}, 3)
+    with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        datagrams.sendto(b"x", ("127.0.0.1", 9))
+    assert counts() == ({"host": 5, "both": 3, "stack": 2}, 3)
+    lklsock.patch(policy="all")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with socket.create_connection(server.getsockname()):
+            server.accept()[0].close()
+    assert counts() == ({"host": 5, "both": 3, "stack": 5}, 6)
+    assert "  sockets   5 host, 3 both, 5 stack, 6 upgraded" in str(lklsock.report())
+
+
+@in_own_process
+def test_options_that_mptcp_refuses_are_counted() -> None:
+    import socket
+
+    import lklsock
+
+    lklsock.patch(policy="all")
+    with socket.socket() as sock:
+        for _ in range(2):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 3)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000)
+    assert lklsock.report().options == {
+        "TCP_SYNCNT: remembered": 2,
+        "TCP_USER_TIMEOUT: plain TCP": 1,
+    }

@@ -74,7 +74,7 @@ def test_settings_are_heeded(site: str) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("yes", "must be 1, 0, or a list of policy=..., mptcp=..., not 'yes'"),
+        ("yes", "must be 1, 0, or a list of policy=..., listen=..., mptcp=..., not 'yes'"),
         ("mptcp=on", "mptcp must be one of prefer, require, off, not 'on'"),
         ("policy=all,color=red", "must be 1, 0, or a list of"),
     ],

@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " default: default",
     )
     add(
+        "--listen",
+        choices=("both", "host", "stack"),
+        help="where sockets are that listen, or take datagrams, on all addresses; default: both,"
+        " with the policy all: stack",
+    )
+    add(
         "--mptcp",
         choices=("prefer", "require", "off"),
         help="MPTCP that may fall back to TCP, MPTCP or an error, TCP; default: prefer",
@@ -85,7 +91,7 @@ def _prepare(options: argparse.Namespace) -> bool:
 
     if options.report:
         _report_at_exit()
-    monkey.patch(policy=options.policy, mptcp=options.mptcp)
+    monkey.patch(policy=options.policy, listen=options.listen, mptcp=options.mptcp)
     try:
         for number, tap in enumerate(options.tap):
             _add_path(tap, is_first=not number)

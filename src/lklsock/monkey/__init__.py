@@ -24,6 +24,7 @@ import functools
 import sys
 from _thread import RLock
 
+from .._policy import Rule
 from . import _patching
 
 TYPE_CHECKING = False  # typing itself takes a while to import
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-__all__ = ["is_patched", "original", "patch", "patched", "report", "unpatch"]
+__all__ = ["Rule", "is_patched", "original", "patch", "patched", "report", "unpatch"]
 
 _Settings = dict[str, object]
 
@@ -51,6 +52,7 @@ def patch(
     ssl: bool | None = None,
     dns: bool | None = None,
     policy: Any = None,
+    listen: str | None = None,
     mptcp: str | None = None,
 ) -> None:
     """Has the stdlib's modules make the stack's sockets, for every module that uses them.
@@ -59,22 +61,25 @@ def patch(
 
     Args:
         socket: The module `socket`. True if never named, as the next two.
-        ssl: Contexts of the module `ssl` wrap sockets of the stack.
+        ssl: Contexts of the module `ssl` wrap sockets of the stack. False leaves `ssl` as it is:
+            it cannot talk over such sockets then.
         dns: Names are resolved through the stack, where it has nameservers.
         policy: Which sockets live in the stack. "default": those that are not for loopback; "all":
             every one of AF_INET, AF_INET6, AF_NETLINK and AF_PACKET; or rules, the first that fits
-            decides, such as [{"to": "10.0.0.0/8", "port": "5432", "world": "host"}].
+            decides: [Rule(to="10.0.0.0/8", port="5432", world="host")], or mappings like that.
+        listen: Where a socket is that listens, or takes datagrams, on all addresses: "both", which
+            is the default, "host" or "stack"; with the policy "all", "stack" is the default.
         mptcp: The default stack's `mptcp_mode`: "prefer", "require" or "off". If never named, it
             stays what it is: "prefer", unless the program has set it.
 
     Raises:
-        ValueError: There is no such policy or mode. Nothing was changed.
+        ValueError: There is no such policy, world or mode. Nothing was changed.
 
     Warns:
         PatchWarning: Another library gets in the way.
     """
     global _base
-    named = _named(socket=socket, ssl=ssl, dns=dns, policy=policy, mptcp=mptcp)
+    named = _named(socket=socket, ssl=ssl, dns=dns, policy=policy, listen=listen, mptcp=mptcp)
     with _lock:
         _base = {**(_base or {}), **named}
         for layer in _layers:
@@ -105,9 +110,12 @@ class patched:
         ssl: bool | None = None,
         dns: bool | None = None,
         policy: Any = None,
+        listen: str | None = None,
         mptcp: str | None = None,
     ) -> None:
-        self._named = _named(socket=socket, ssl=ssl, dns=dns, policy=policy, mptcp=mptcp)
+        self._named = _named(
+            socket=socket, ssl=ssl, dns=dns, policy=policy, listen=listen, mptcp=mptcp
+        )
         self._entered: list[_Settings] = []
 
     def __enter__(self) -> None:

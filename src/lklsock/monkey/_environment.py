@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "LKLSOCK_PATCH"
 
-_KEYS = ("policy", "mptcp")
+_KEYS = ("policy", "listen", "mptcp")
 
 
 def parsed(text: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import warnings
 from importlib import import_module
 from types import FunctionType, ModuleType
 
-from .. import _patched, _resolver, _sendfile
+from .. import _patched, _resolver, _sendfile, _tls
 from .. import socket as _mirror
 from .. import stack as _stack
 from .._policy import as_policy
+from .._stdlib_own import StdlibSocket
 from ..errors import PatchWarning
 from . import _captured, _gevent, _pickling, _trio
 
@@ -27,6 +28,7 @@ DEFAULTS: Settings = {
     "ssl": True,
     "dns": True,
     "policy": "default",
+    "listen": None,
     "mptcp": None,
 }
 
@@ -44,7 +46,7 @@ class Part:
 
     def __init__(self, module: ModuleType, *names: str) -> None:
         self.module = module
-        self.originals = {name: getattr(module, name) for name in names}
+        self.originals = {name: _original(module, name) for name in names}
         self.replacements = {name: _replacement(name) for name in names}
         self.rebound: list[str] = []
         self._before: dict[str, Any] = {}
@@ -71,6 +73,11 @@ class Part:
             setattr(self.module, name, self._before.pop(name, self.originals[name]))
         _captured.rebind((own, self.originals[name]) for name, own in self.replacements.items())
         self.rebound = []
+
+
+def _original(module: ModuleType, name: str) -> Any:
+    """The stdlib's own class; for functions, another library's may have to do."""
+    return StdlibSocket if name == "socket" else getattr(module, name)
 
 
 def _replacement(name: str) -> Any:
@@ -126,7 +133,7 @@ def problems() -> list[str]:
 
 def check(settings: Settings) -> None:
     """Raises ValueError for what cannot be set."""
-    as_policy(settings.get("policy", "default"))
+    as_policy(settings.get("policy", "default"), settings.get("listen"))
     mode = settings.get("mptcp")
     if mode is not None and mode not in _stack.MPTCP_MODES:
         raise ValueError(f"mptcp must be one of {', '.join(_stack.MPTCP_MODES)}, not {mode!r}")
@@ -140,11 +147,13 @@ def apply(settings: Settings | None) -> None:
     if _in_force is None:
         _problems.clear()
     if now["socket"] and _gevent.has_patched():
-        now["socket"] = now["ssl"] = now["dns"] = False
+        now["socket"] = now["dns"] = False
         _warn(_gevent.BEFORE)
-    _patched.set_policy(as_policy(now["policy"] or "default"))
+    _patched.set_policy(as_policy(now["policy"] or "default", now["listen"]))
     _set_mptcp_mode(now["mptcp"])
     _turn_socket(bool(now["socket"]), bool(before and before["socket"]))
+    # It is on for sockets of `lklsock.socket`, patched or not.
+    _tls.uninstall() if now["ssl"] is False else _tls.install()
     if bool(now["dns"]) != bool(before and before["dns"]):
         DNS.put_in_place() if now["dns"] else DNS.put_back()
 

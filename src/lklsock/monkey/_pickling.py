@@ -1,6 +1,7 @@
 """multiprocessing, which passes sockets to other processes by their descriptors.
 
-A descriptor of a stack's socket is worth nothing there. A host socket goes as ever.
+A descriptor of a stack's socket is worth nothing there, nor is one that has been asked for before
+it was known that the socket is the host's. Plain host sockets go as ever.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ _MODULE = "multiprocessing.reduction"
 
 
 def install(original: type, ours: type) -> None:
-    """Has multiprocessing pass host sockets of either class, and refuse those of a stack."""
+    """Has multiprocessing pass plain host sockets of either class, and refuse all others."""
 
     def register(module: ModuleType) -> None:
         table = module.ForkingPickler._extra_reducers
         of_the_stdlib = module._reduce_socket
 
         def reduce(sock: Any) -> Any:
-            if sock._lkl is not None:
+            # It was made in a stack, wherever it lives now; a closed one was, too.
+            if sock._kind is not None:
                 raise TypeError(
                     "a socket of a stack cannot be passed to another process; have it make one"
                 )

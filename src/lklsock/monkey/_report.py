@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Libraries whose sockets are made in C, which no patch reaches, and what to do about each.
 _RELAY = "have it connect to a listener on 127.0.0.1 that passes on to the stack"
+_BRIDGED = 'lklsock.original("socket", "socket")(fileno=sock.bridge())'
 _BYPASSES = {
     "MySQLdb._mysql": ("mysqlclient", f"use PyMySQL; or {_RELAY}"),
     "_pylibmc": ("pylibmc", f"use pymemcache; or {_RELAY}"),
@@ -25,9 +26,17 @@ _BYPASSES = {
     "grpc._cython.cygrpc": ("grpc", _RELAY),
     "psycopg.pq": ("psycopg (libpq)", f"use asyncpg or pg8000; or {_RELAY}"),
     "psycopg2._psycopg": ("psycopg2 (libpq)", f"use asyncpg or pg8000; or {_RELAY}"),
-    "pycurl": ("pycurl", f"use httpx or requests; or {_RELAY}"),
+    "pycurl": (
+        "pycurl",
+        "use httpx or requests; or have OPENSOCKETFUNCTION give it a connected socket, "
+        f"{_BRIDGED}, and SOCKOPTFUNCTION say that it is connected",
+    ),
     "pyodbc": ("pyodbc", _RELAY),
-    "uvloop": ("uvloop", "use asyncio's own event loop"),
+    "uvloop": (
+        "uvloop",
+        "use asyncio's own event loop; or hand create_connection(sock=...) a connected socket, "
+        f"{_BRIDGED}",
+    ),
     "zmq.backend": ("pyzmq", _RELAY),
 }
 
