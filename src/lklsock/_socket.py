@@ -243,14 +243,18 @@ class socket(Transfer):
             super()._real_close(_ss)  # type: ignore[misc]
             return
         if cast_shadow is None:
-            lkl.close()
+            self._close_kernel_socket(lkl)
             return
         shadow, fd = cast_shadow
         if shadow.release(fd):
             try:
-                lkl.close()
+                self._close_kernel_socket(lkl)
             finally:
                 shadow.discard(fd)
+
+    def _close_kernel_socket(self, lkl: _lkl.Socket) -> None:
+        """Closes it, when the last object that stood for it is closed."""
+        lkl.close()
 
     # ---- names
 

@@ -12,6 +12,7 @@ import os
 import ssl
 from _thread import allocate_lock
 from collections.abc import Callable
+from socket import MSG_PEEK, SHUT_WR
 from weakref import ref
 
 from . import _lkl
@@ -35,6 +36,8 @@ _HEADER_SIZE = 5
 _RECORD_TYPES = range(20, 25)
 _VERSION_MAJOR = 3
 _REST_MAX = 2**14 + 2048
+_DRAIN_SIZE = 2**16
+_PEEK = int(MSG_PEEK)
 
 
 class Channel:
@@ -46,6 +49,7 @@ class Channel:
 
     __slots__ = (
         "_backlog",
+        "_fed",
         "_header",
         "_incoming",
         "_lock",
@@ -81,6 +85,8 @@ class Channel:
         # missing of the header or, once that is complete, of the rest.
         self._header = b""
         self._missing = _HEADER_SIZE
+        # The number of records that OpenSSL has been given.
+        self._fed = 0
         # What OpenSSL has put out and the kernel has not taken yet; how much it has taken so far.
         self._backlog = _NOTHING
         self._sent = 0
@@ -132,14 +138,17 @@ class Channel:
         lkl, timeout_s = self._wire()
         limit = None
         ended = False
+        hungry = -1
         while True:
             with self._lock:
-                if self._try(lkl, ended, self._flush, operation) is _MORE:
+                if self._try(lkl, ended, hungry, self._flush, operation) is _MORE:
                     events = self._wanted()
+                    hungry = self._fed
                 elif last(lkl):
                     return
                 else:
                     events = _OUT
+                    hungry = -1
             limit = limit or Limit(lkl, 0, timeout_s)
             ended = _wait(limit, events, timeout_s, what)
 
@@ -148,13 +157,15 @@ class Channel:
         lkl, timeout_s = self._wire()
         limit = None
         ended = False
+        hungry = -1
         while True:
             with self._lock:
-                result = self._try(lkl, ended, self._flush_or_drop, self._ssl.read, *args)
+                result = self._try(lkl, ended, hungry, self._flush_or_drop, self._ssl.read, *args)
                 if result is not _MORE:
                     self._flush_or_drop(lkl)
                     return result
                 events = self._wanted()
+                hungry = self._fed
             limit = limit or Limit(lkl, 0, timeout_s)
             ended = _wait(limit, events, timeout_s, "read")
 
@@ -169,14 +180,16 @@ class Channel:
             raise ssl_error(ssl.SSLError, ssl.SSL_ERROR_SSL, "bad write retry")
         limit = None
         ended = False
+        hungry = -1
         while True:
             with self._lock:
                 events = _OUT
                 clear = self._flush(lkl)
                 if clear and written is None:
-                    result = self._try(lkl, ended, self._flush, self._ssl.write, data)
+                    result = self._try(lkl, ended, hungry, self._flush, self._ssl.write, data)
                     if result is _MORE:
                         events = self._wanted()
+                        hungry = self._fed
                     else:
                         written = result
                         end = self._sent + self._outgoing.pending
@@ -190,6 +203,33 @@ class Channel:
                 self._owed = written
                 raise
 
+    def end(self, lkl: _lkl.Socket) -> None:
+        """Ends the stream, of a socket that is about to be closed.
+
+        Closing a socket with something unread resets the connection, and the reset may overtake
+        what was sent last: an alert, or all of a request. That is right for data, and wrong for
+        TLS's own messages, which no program reads: a server's tickets, what follows a failure.
+        """
+        # A callback that OpenSSL has called may close the socket.
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            if not self._has_data(lkl):
+                lkl.shutdown(SHUT_WR)
+                lkl.recv(_DRAIN_SIZE)
+        finally:
+            self._lock.release()
+
+    def _has_data(self, lkl: _lkl.Socket) -> bool:
+        """Whether there is data for the program among what has come. OpenSSL is of no use then."""
+        if self._ssl.version() is None:
+            return False
+        self._incoming.write(lkl.recv(_DRAIN_SIZE, _PEEK) or b"")
+        try:
+            return bool(self._ssl.read(1))
+        except ssl.SSLError:
+            return False
+
     def _wire(self) -> tuple[_lkl.Socket, float | None]:
         owner = self._owner()
         if owner is None or owner._lkl is None:
@@ -202,20 +242,32 @@ class Channel:
         self,
         lkl: _lkl.Socket,
         ended: bool,
+        hungry: int,
         flush: Callable[[_lkl.Socket], bool],
         operation: Callable[..., Any],
         *args: Any,
     ) -> Any:
-        """Calls `operation` while there is input for it. Returns its result, or _MORE."""
+        """Calls `operation` while there is input for it. Returns its result, or _MORE.
+
+        Args:
+            lkl: The kernel socket.
+            ended: If nothing is there, nothing will come any more.
+            hungry: `operation` has wanted more of OpenSSL when it had been given this many records.
+            flush: Sends what OpenSSL has to say before it wants more.
+            operation: What is called.
+            args: For `operation`.
+        """
         while True:
-            try:
-                return operation(*args)
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLError:
-                # Tells the peer why.
-                self._flush_or_drop(lkl)
-                raise
+            # In vain if nobody has fed it since.
+            if hungry != self._fed:
+                try:
+                    return operation(*args)
+                except ssl.SSLWantReadError:
+                    hungry = self._fed
+                except ssl.SSLError:
+                    # Tells the peer why.
+                    self._flush_or_drop(lkl)
+                    raise
             if not self._feed(lkl, ended):
                 flush(lkl)
                 return _MORE
@@ -237,6 +289,7 @@ class Channel:
                 return False
             if not data:
                 self._incoming.write_eof()
+                self._fed += 1
                 return True
             self._incoming.write(data)
             self._missing -= len(data)
@@ -247,6 +300,7 @@ class Channel:
             if not self._missing:
                 self._header = b""
                 self._missing = _HEADER_SIZE
+                self._fed += 1
                 return True
 
     def _flush(self, lkl: _lkl.Socket) -> bool:

@@ -12,8 +12,10 @@ from contextlib import suppress
 from functools import lru_cache
 from socket import SO_TYPE, SOCK_STREAM, SOL_SOCKET
 
+from . import _lkl
 from ._socket import socket
 from ._tls_channel import Channel, ssl_error
+from .errors import KernelError
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
@@ -87,6 +89,22 @@ class SSLSocket(ssl.SSLSocket, socket):  # type: ignore[misc]
         if self._sslobj is not None:
             raise NotImplementedError("unwrap() comes before bridge(), which carries no TLS")
         return super().bridge()
+
+    def _real_close(self) -> None:
+        if self._lkl is None:
+            super()._real_close()
+            return
+        # Not by way of the stdlib's, which forgets at first whether there is TLS.
+        super(ssl.SSLSocket, self)._real_close()
+        self._sslobj = None
+
+    def _close_kernel_socket(self, lkl: _lkl.Socket) -> None:
+        try:
+            if self._sslobj is not None:
+                with suppress(OSError, KernelError):
+                    self._sslobj.end(lkl)
+        finally:
+            lkl.close()
 
     def _real_connect(self, addr: Any, connect_ex: bool) -> int | None:
         if self._lkl is None:

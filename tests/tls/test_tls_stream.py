@@ -205,16 +205,6 @@ def test_a_reader_ends_when_another_thread_shuts_down_or_closes(certificates: st
             assert outcome == b"" or isinstance(outcome, (OSError, ValueError))
 
 
-@in_own_process
-def test_a_reset_is_a_connection_error(certificates: str) -> None:
-    with tls_pair(certificates) as (client, server):
-        client.write(b"never read")
-        server.close()
-        with pytest.raises(ConnectionError):
-            while True:
-                client.write(b"x")
-
-
 @pytest.mark.parametrize("first", ["ssl", "lklsock.socket"])
 def test_ssl_is_changed_whichever_is_imported_first(first: str) -> None:
     second = "ssl" if first != "ssl" else "lklsock.socket"
