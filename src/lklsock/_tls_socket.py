@@ -90,12 +90,12 @@ class SSLSocket(ssl.SSLSocket, socket):  # type: ignore[misc]
             raise NotImplementedError("unwrap() comes before bridge(), which carries no TLS")
         return super().bridge()
 
-    def _real_close(self) -> None:
+    def _real_close(self, *args: Any) -> None:
         if self._lkl is None:
-            super()._real_close()
+            super()._real_close(*args)
             return
         # Not by way of the stdlib's, which forgets at first whether there is TLS.
-        super(ssl.SSLSocket, self)._real_close()
+        super(ssl.SSLSocket, self)._real_close(*args)
         self._sslobj = None
 
     def _close_kernel_socket(self, lkl: _lkl.Socket) -> None:
