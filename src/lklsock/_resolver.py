@@ -94,9 +94,13 @@ def gethostbyaddr(ip_address: Any, /) -> HostEntry:
 def getnameinfo(sockaddr: Any, flags: int, /) -> tuple[str, str]:
     """Like `socket.getnameinfo`, through the current stack if it has nameservers."""
     resolver = _current(isinstance(sockaddr, tuple) and len(sockaddr) == 4)
-    if resolver is None:
-        return host_getnameinfo(sockaddr, flags)
-    return resolver.getnameinfo(sockaddr, flags)
+    try:
+        if resolver is None:
+            return host_getnameinfo(sockaddr, flags)
+        return resolver.getnameinfo(sockaddr, flags)
+    finally:
+        # As of a function in C, an exception's traceback keeps nothing of the caller's.
+        del sockaddr
 
 
 def resolve(family: int, address: Any) -> Any:

@@ -70,7 +70,7 @@ def sendfile(
                 raise would_block()
             sent = until(shadow.sock, _lkl.OUT, None, shadow.sock.send, data, 0) or 0
     finally:
-        shadow.leave()
+        shadow.leave(out_fd)
     if offset is None:
         os.lseek(in_fd, at + sent, os.SEEK_SET)
     return sent

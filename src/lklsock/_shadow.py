@@ -5,9 +5,10 @@ a life of its own: it can be duplicated, detached from its Python object, and fo
 `socket(fileno=number)`. One registry, by inode, knows which kernel socket a number stands for; a
 number that was closed and used again for something else is never taken for ours.
 
-The descriptor that the kernel's side made is kept open as long as any Python object uses the
-kernel socket, for readiness is withdrawn through it. A detached one is the program's: it alone
-keeps the kernel socket, which is closed with its last copy.
+As everywhere, an object that is closed closes its number: others on the same number are left with
+nothing, and the kernel socket ends when no object has another number of it. Only the descriptor
+that the kernel's side made is kept open until then, for readiness is withdrawn through it. A
+detached one is the program's: it alone keeps the kernel socket, which is closed with its last copy.
 
 Each takes two descriptors of the host, as no socket of the host does. So that a program can have as
 many sockets as there, the soft limit is doubled (up to the hard one) when the first is made; the
@@ -16,6 +17,7 @@ kernel's half is put above what select() can take, and leaves the low numbers to
 
 from __future__ import annotations
 
+import errno
 import os
 from _thread import allocate_lock
 
@@ -65,14 +67,15 @@ class Shadow:
         kind: What it was made as.
     """
 
-    __slots__ = ("_home", "_inode", "_sock", "_users", "kind")
+    __slots__ = ("_home", "_inode", "_sock", "_uses", "kind")
 
     def __init__(self, sock: _lkl.Socket, kind: Kind, home: int) -> None:
         self._sock: _lkl.Socket | None = sock
         self.kind = kind
         self._home = home
         self._inode = _inode(home)
-        self._users = 1
+        # How many objects use it, through each number.
+        self._uses = {home: 1}
 
     @property
     def sock(self) -> _lkl.Socket:
@@ -85,15 +88,19 @@ class Shadow:
         self._sock = sock
 
     def release(self, fd: int) -> bool:
-        """Ends one use, through `fd`.
+        """Ends every use through `fd`.
 
         Returns:
-            Whether it was the last: then the caller closes the kernel socket, and then `fd` and
-            what `discard` closes.
+            Whether that was all: then the caller closes the kernel socket, and then `fd` and what
+            `discard` closes.
+
+        Raises:
+            OSError: EBADF, for it has been done before, for another object.
         """
         with _lock:
-            self._users -= 1
-            last = not self._users
+            if not self._uses.pop(fd, 0):
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            last = not self._uses
             if last:
                 _registry.pop(self._inode, None)
         if not last and fd != self._home:
@@ -106,11 +113,13 @@ class Shadow:
             os.close(self._home)
         os.close(fd)
 
-    def leave(self) -> None:
-        """Ends one use whose descriptor belongs to the program from now on."""
+    def leave(self, fd: int) -> None:
+        """Ends one use through `fd`, which belongs to the program from now on."""
         with _lock:
-            self._users -= 1
-            if self._users:
+            uses = self._uses.pop(fd, 0)
+            if uses > 1:
+                self._uses[fd] = uses - 1
+            if self._uses or not uses:
                 return
             _detached.add(self._inode)
             if isinstance(self._sock, _lkl.Socket):
@@ -128,7 +137,7 @@ class Shadow:
             self._sock = _lkl.socket_by_shadow(fd, self.kind.family)
         if self._sock is None or self._sock.lkl_fd < 0:
             return False
-        self._users += 1
+        self._uses[fd] = self._uses.get(fd, 0) + 1
         _detached.discard(self._inode)
         return True
 
@@ -175,7 +184,7 @@ def find(fd: int) -> Shadow | None:
         if shadow is None:
             return None
         if not shadow.join(fd):
-            if not shadow._users:
+            if not shadow._uses:
                 _drop(inode)
             return None
         return shadow

@@ -15,6 +15,7 @@ import warnings
 from _socket import socket as _HostSocket
 from _thread import allocate_lock
 from collections.abc import Callable
+from contextlib import suppress
 
 from . import _lkl
 from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, SOL_TCP, Attributes
@@ -137,7 +138,9 @@ class socket(Transfer):
             return
         try:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
-            self._real_close()
+            # As with the stdlib's: another object may have closed the number.
+            with suppress(OSError):
+                self._real_close()
         except (AttributeError, TypeError):
             # When Python ends, modules lose their names before this: then C closes it.
             if not _is_finalizing():
@@ -192,7 +195,7 @@ class socket(Transfer):
             return _base.detach(self)
         fd = self.fileno()
         assert self._shadow is not None
-        self._shadow[0].leave()
+        self._shadow[0].leave(fd)
         self._lkl = None
         self._shadow = None
         self._closed = True

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import socket as _stdlib
 import types as _types
+from _socket import close as _host_close
 from socket import *
 
-from . import _resolver, _tls
+from . import _resolver, _shadow, _tls
 from . import _socket as _implementation
 from . import stack as _stack
 from ._stdlib_own import own as _own
 
 IMPLEMENTS = (
+    "close",
     "create_connection",
     "create_server",
     "fromfd",
@@ -109,6 +111,18 @@ fromfd = _here(_own("fromfd"))
 getfqdn = _here(_own("getfqdn"))
 has_dualstack_ipv6 = _here(_own("has_dualstack_ipv6"))
 socketpair = _here(_own("socketpair"))
+
+
+def close(fd: int, /) -> None:
+    """Like `socket.close`; with the descriptor of a kernel socket, that ends."""
+    shadow = _shadow.find(fd) if isinstance(fd, int) else None
+    if shadow is None:
+        _host_close(fd)
+    elif shadow.release(fd):
+        try:
+            shadow.sock.close()
+        finally:
+            shadow.discard(fd)
 
 
 def if_nametoindex(oname: str, /) -> int:  # type: ignore[no-redef]

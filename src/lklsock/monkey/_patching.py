@@ -98,7 +98,7 @@ def _replacement(name: str) -> Any:
 
 
 # What else makes sockets in that module looks the class up when it is called.
-SOCKET = Part(_stdlib, "socket", "if_indextoname", "if_nameindex", "if_nametoindex")
+SOCKET = Part(_stdlib, "socket", "close", "if_indextoname", "if_nameindex", "if_nametoindex")
 DNS = Part(_stdlib, *_resolver.NAMES)
 OS = Part(os, "sendfile")
 PARTS = (SOCKET, DNS, OS)
