@@ -12,7 +12,7 @@ from operator import index
 
 from ._ledger import note_option
 from ._lkl import Socket
-from ._options import is_refused, is_refused_hint, make_plain
+from ._options import is_hint, is_refused, is_so_anyway, make_plain
 from ._shadow import Kind, Shadow
 from ._stdlib_own import StdlibSocket as _base
 from ._wait import kernel_timeouts_used
@@ -144,18 +144,16 @@ class Attributes(_base):
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> int | bytes:
         """Like `socket.socket.getsockopt`.
 
-        An option that MPTCP refuses, and that is but a hint, answers what it was set to.
+        An option that MPTCP refused, and that was remembered, answers what it was set to.
         """
         lkl = self._lkl
         if lkl is None:
             return _base.getsockopt(self, level, optname, buflen)
-        try:
-            value = lkl.getsockopt(level, optname, buflen)
-        except OSError as error:
-            hint = self._hints.get((level, optname)) if self._hints else None
-            if hint is None or not is_refused_hint(error, level, optname):
-                raise
+        # The kernel refuses to say, or says what it would be unset.
+        hint = self._hints.get((level, optname)) if self._hints else None
+        if hint is not None:
             return hint
+        value = lkl.getsockopt(level, optname, buflen)
         if level == _SOL_SOCKET and not buflen and self._kind is not None:
             if optname == SO_PROTOCOL and self._kind.upgraded:
                 return SOL_TCP
@@ -177,7 +175,7 @@ class Attributes(_base):
 
         An option that MPTCP refuses, and that is but a hint, is remembered and changes nothing.
         Any other makes a socket plain TCP that TCP takes it for, before it connects or listens,
-        and where the stack does not require MPTCP.
+        and where the stack does not require MPTCP. Later, SO_OOBINLINE is remembered as well.
         """
         lkl = self._lkl
         if lkl is None:
@@ -186,15 +184,17 @@ class Attributes(_base):
         try:
             lkl.setsockopt(level, optname, value, *optlen)
         except OSError as error:
-            if value is not None and is_refused_hint(error, level, optname):
+            setting = level, optname, value, *optlen
+            if not is_refused(error):
+                raise
+            if not is_hint(level, optname) and make_plain(lkl, self._kind, setting):
+                self._hints = None
+                note_option(level, optname, "plain TCP")
+            elif value is not None and (is_hint(level, optname) or is_so_anyway(level, optname)):
                 if self._hints is None:
                     self._hints = {}
                 self._hints[level, optname] = value if isinstance(value, int) else bytes(value)
                 note_option(level, optname, "remembered")
-            elif is_refused(error) and make_plain(
-                lkl, self._kind, (level, optname, value, *optlen)
-            ):
-                note_option(level, optname, "plain TCP")
             else:
                 raise
         kind = self._kind

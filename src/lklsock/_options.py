@@ -3,13 +3,20 @@
 A hint changes nothing that a program could rely on: it is accepted and remembered. What else TCP
 would take means something, more than MPTCP does: the socket is made anew as plain TCP, while
 nothing has begun and MPTCP is not required. Then, or if TCP refuses it as well, it is the kernel's
-error.
+error; but for SO_OOBINLINE, as MPTCP delivers everything in line.
 """
 
 from __future__ import annotations
 
 import errno
-from socket import IPPROTO_IPV6, IPPROTO_TCP, SO_ACCEPTCONN, SOL_IP, SOL_SOCKET
+from socket import (
+    IPPROTO_IPV6,
+    IPPROTO_TCP,
+    SO_ACCEPTCONN,
+    SO_OOBINLINE,
+    SOL_IP,
+    SOL_SOCKET,
+)
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
@@ -51,14 +58,14 @@ def is_hint(level: int, option: int) -> bool:
     return (level, option) in _HINTS
 
 
+def is_so_anyway(level: int, option: int) -> bool:
+    """Whether MPTCP does what an option asks for, though it refuses it."""
+    return (level, option) == (SOL_SOCKET, SO_OOBINLINE)
+
+
 def is_refused(error: OSError) -> bool:
     """Whether it is what the kernel says of an option that MPTCP has not."""
     return error.errno in _REFUSALS
-
-
-def is_refused_hint(error: OSError, level: int, option: int) -> bool:
-    """Whether the kernel refused an option that need not be honoured."""
-    return is_refused(error) and is_hint(level, option)
 
 
 def make_plain(sock: Socket, kind: Kind | None, setting: tuple[Any, ...]) -> bool:

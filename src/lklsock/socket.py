@@ -113,7 +113,7 @@ has_dualstack_ipv6 = _here(_own("has_dualstack_ipv6"))
 socketpair = _here(_own("socketpair"))
 
 
-def close(fd: int, /) -> None:
+def close(fd: int, /) -> None:  # type: ignore[no-redef]
     """Like `socket.close`; with the descriptor of a kernel socket, that ends."""
     shadow = _shadow.find(fd) if isinstance(fd, int) else None
     if shadow is None:

@@ -302,3 +302,51 @@ def test_asyncio_sock_calls_and_datagrams() -> None:
         await asyncio.sleep(0)
 
     asyncio.run(main())
+
+
+@in_own_process
+def test_closing_one_object_closes_its_number_for_all() -> None:
+    client, server = tcp_pair()
+    with server:
+        other, copy = socket.socket(fileno=client.fileno()), client.dup()
+        client.close()
+        # The number was home to the readiness, and stays as long as the copy needs it.
+        copy.send(b"x")
+        assert server.recv(1) == b"x"
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            other.close()
+        copy_too = socket.socket(fileno=copy.fileno())
+        copy.close()
+        assert server.recv(1) == b""
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            copy_too.send(b"x")
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            copy_too.setblocking(False)
+        copy_too.detach()
+
+
+@in_own_process
+def test_close_of_a_number_ends_the_kernel_socket() -> None:
+    client, server = tcp_pair()
+    with server:
+        number = client.fileno()
+        socket.close(number)
+        assert server.recv(1) == b""
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)
+        for call in (client.getpeername, client.close):
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                call()
+    left, right = host_socket.socketpair()
+    socket.close(left.detach())
+    assert right.recv(1) == b""
+    right.close()
+
+
+@in_own_process
+def test_an_object_without_its_number_is_collected_quietly() -> None:
+    client, server = tcp_pair()
+    with server:
+        socket.socket(fileno=client.fileno()).close()
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            del client

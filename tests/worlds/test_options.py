@@ -70,6 +70,19 @@ def test_option_with_a_meaning_makes_it_plain_tcp(patched: bool, seen: bool) -> 
 
 
 @in_own_process
+def test_in_line_urgent_data_is_what_mptcp_does_anyway() -> None:
+    option = socket.SOL_SOCKET, socket.SO_OOBINLINE
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        client.setsockopt(*option, 1)
+        assert client.getsockopt(*option) == 1
+        assert kernel_protocol(client) == IPPROTO_MPTCP
+    assert _ledger.snapshot().options[(*option, "remembered")] == 1
+
+
+@in_own_process
 def test_too_late_or_required_is_the_kernels_error() -> None:
     option = refused_option()
     with socket.create_server(("127.0.0.1", 0)) as server:
