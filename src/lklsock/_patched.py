@@ -16,7 +16,8 @@ from . import _ledger, _socket
 from ._policy import Policy
 from ._resolver import resolve
 from ._stdlib_own import StdlibSocket as _base
-from ._worlds import Undecided, is_wildcard_address, world_of
+from ._undecided import Undecided
+from ._worlds import is_wildcard_address, world_of
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:

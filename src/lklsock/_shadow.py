@@ -87,6 +87,11 @@ class Shadow:
     def sock(self, sock: _lkl.Socket) -> None:
         self._sock = sock
 
+    @property
+    def backend(self) -> _lkl.Socket | None:
+        """The kernel socket; None once it is the descriptor's alone."""
+        return self._sock
+
     def release(self, fd: int) -> bool:
         """Ends every use through `fd`.
 
@@ -124,6 +129,20 @@ class Shadow:
             _detached.add(self._inode)
             if isinstance(self._sock, _lkl.Socket):
                 self._sock = None
+
+    def become(self, fd: int) -> None:
+        """Makes every descriptor of the shadow one of `fd`: in a forked child, that nobody mirrors.
+
+        Poll objects of before go on with the old file.
+        """
+        old, self._inode = self._inode, _inode(fd)
+        for number in map(int, os.listdir("/proc/self/fd")):
+            if _is_ours(number, old):
+                os.dup2(fd, number, os.get_inheritable(number))
+        _registry[self._inode] = _registry.pop(old)
+        if old in _detached:
+            _detached.remove(old)
+            _detached.add(self._inode)
 
     def join(self, fd: int) -> bool:
         """Begins one more use, through `fd`; False if there is nothing to use any more."""
@@ -188,6 +207,11 @@ def find(fd: int) -> Shadow | None:
                 _drop(inode)
             return None
         return shadow
+
+
+def shadows() -> list[Shadow]:
+    """All of them."""
+    return list(_registry.values())
 
 
 def _inode(fd: int) -> _Inode:

@@ -1,4 +1,4 @@
-"""Backends of a socket that lives on the host, in both worlds, or in it is not known yet which.
+"""Backends of a socket that lives on the host, or in both worlds.
 
 Each has the methods of `_lkl.Socket`, so the class above has no special case. They hold a hidden,
 non-blocking socket of the host, whose readiness counts in the kernel socket that carries the
@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import errno
 import os
+import weakref
 from _socket import socket as HostSocket
-from _thread import RLock
 from collections.abc import Callable
 from contextlib import suppress
-from socket import AF_INET, MSG_FASTOPEN, SO_ERROR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET
+from socket import SO_ERROR, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET
 
-from . import _ledger, _lkl
-from ._options import is_hint
+from . import _lkl
+from ._host_alone import HostAlone
 from ._policy import Policy, is_wildcard
-from ._shadow import Kind
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
 
 _IN = _lkl.IN
 _OUT = _lkl.OUT
-# Tries to find a port that is free in both worlds.
-_PORT_TRIES = 32
-# What the host says that has no IPv6: then a wildcard is the stack's alone.
-_NO_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
 class HostHalf:
@@ -42,14 +37,20 @@ class HostHalf:
         host: Non-blocking; owned from now on.
     """
 
-    __slots__ = ("_core", "_host", "_joined", "_left", "_stream")
+    __slots__ = ("__weakref__", "_core", "_host", "_joined", "_left", "_stream")
 
     def __init__(self, core: _lkl.Socket, host: HostSocket) -> None:
-        self._core = core
+        self._core: _lkl.Socket | HostAlone = core
         self._host = host
         self._joined = False
         self._left = False
         self._stream = host.type == SOCK_STREAM
+        _in_use.add(self)
+
+    def forked(self) -> HostSocket:
+        """In a forked child: the host socket goes on alone."""
+        self._core = HostAlone(self._host)
+        return self._host
 
     @property
     def lkl_fd(self) -> int:
@@ -207,33 +208,38 @@ class BothWorlds:
     """A socket of the kernel and one of the host, bound to the same port of all addresses.
 
     A listener takes connections of either, fairly; datagrams come from either, and go where the
-    policy says. A stream joins the two when it listens.
+    policy says. A stream joins the two when it listens. In a forked child the host's is left.
     """
 
-    __slots__ = ("_policy", "_turn", "core", "half")
+    __slots__ = ("__weakref__", "_halves", "_policy", "_turn", "core", "half")
 
     def __init__(self, core: _lkl.Socket, host: HostSocket, policy: Policy) -> None:
         self.core = core
         self.half = HostHalf(core, host)
+        self._halves: tuple[Any, ...] = core, self.half
         self._policy = policy
         self._turn = False
         if host.type == SOCK_DGRAM:
             self.half.join()
+        _in_use.add(self)
+
+    def forked(self) -> None:
+        """In a forked child: only the host's half is asked; what goes to the stack is an error."""
+        self._halves = (self.half,)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.core, name)
+        return getattr(self._halves[0], name)
 
     def close(self) -> None:
         self.half.close()
 
     def listen(self, backlog: int, /) -> None:
-        self.core.listen(backlog)
-        self.half.listen(backlog)
+        for half in self._halves:
+            half.listen(backlog)
 
     def _either(self, name: str, *args: Any) -> Any:
         self._turn = not self._turn
-        halves = (self.core, self.half) if self._turn else (self.half, self.core)
-        for half in halves:
+        for half in self._halves if self._turn else self._halves[::-1]:
             answer = getattr(half, name)(*args)
             if answer is not None:
                 return answer
@@ -273,202 +279,25 @@ class BothWorlds:
         return self.half if world_of(self._policy, address) == "host" else self.core
 
     def getsockname(self) -> Any:
-        name: Any = self.core.getsockname()
+        name: Any = self._halves[0].getsockname()
         return name if name[1] else self.half.getsockname()
 
     def shutdown(self, how: int, /) -> None:
-        self.core.shutdown(how)
-        self.half.shutdown(how)
+        for half in self._halves:
+            half.shutdown(how)
 
     def getsockopt(self, level: int, option: int, buflen: int = 0, /) -> int | bytes:
-        value = self.core.getsockopt(level, option, buflen)
+        value: int | bytes = self._halves[0].getsockopt(level, option, buflen)
         if not value and (level, option) == (SOL_SOCKET, SO_ERROR):
             return self.half.getsockopt(level, option, buflen)
         return value
 
     def setsockopt(self, *args: Any) -> None:
-        self.core.setsockopt(*args)
-        with suppress(OSError):
-            self.half.setsockopt(*args)
-
-
-class Undecided:
-    """A socket that may still come to live in either world, shared by all who use it.
-
-    It begins in the kernel. What is called on it goes to its backend, which changes with what
-    becomes known: a kernel socket, `BothWorlds`, or `HostHalf`.
-
-    Args:
-        core: The kernel's.
-        kind: What it was made as, with the options that were set so far.
-        policy: Decides.
-    """
-
-    __slots__ = ("_is_noted", "_kind", "_lock", "backend", "core", "policy")
-
-    def __init__(self, core: _lkl.Socket, kind: Kind, policy: Policy) -> None:
-        self.core = core
-        self.backend: Any = core
-        self.policy = policy
-        self._kind = kind
-        self._lock = RLock()
-        self._is_noted = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.backend, name)
-
-    def note(self, world: _ledger.World | None = None) -> None:
-        """Notes where it lives, the first time.
-
-        Args:
-            world: If None, that of the backend.
-        """
-        if self._is_noted:
-            return
-        self._is_noted = True
-        if world is None:
-            is_both = isinstance(self.backend, BothWorlds)
-            world = "both" if is_both else "stack" if self.backend is self.core else "host"
-        _ledger.note_socket(world, world != "host" and self._kind.upgraded)
-
-    def bind_wildcard(self, address: Any) -> None:
-        """Binds to a port of all addresses, in both worlds if a listener would be in both."""
-        with self._lock:
-            if self.backend is not self.core:
-                # It is bound already: the kernel says so.
-                self.core.bind(address)
-            elif self.policy.listen == "both":
-                self._bind_both(address)
-            else:
-                self.core.bind(address)
-            if self._kind.type == SOCK_DGRAM:
-                self.note()
-
-    def _bind_both(self, address: Any) -> None:
-        # An IPv6 address has more.
-        wildcard, port, *more = address
-        for attempt in range(_PORT_TRIES):
-            host = self._new_host((wildcard, port, *more))
-            if host is None:
-                self.core.bind(address)
-                return
-            try:
-                self.core.bind((wildcard, host.getsockname()[1], *more))
-            except OSError as error:
-                host.close()
-                if port or error.errno != errno.EADDRINUSE or attempt == _PORT_TRIES - 1:
-                    raise
-                continue
-            except BaseException:
-                host.close()
-                raise
-            self.backend = BothWorlds(self.core, host, self.policy)
-            return
-
-    def _new_host(self, address: Any) -> HostSocket | None:
-        """A socket of the host, bound. None: the host has not this family."""
-        try:
-            return self.make_host(address)
-        except OSError as error:
-            if error.errno in _NO_FAMILY:
-                return None
-            raise
-
-    def make_host(self, address: Any = None) -> HostSocket:
-        """A socket of the host with this one's options, bound if an address is given."""
-        kind = self._kind
-        host = HostSocket(kind.family, kind.type, kind.proto)
-        try:
-            host.setblocking(False)
-            for setting in kind.settings or ():
-                try:
-                    host.setsockopt(*setting)
-                except OSError:
-                    level, option = setting[:2]
-                    if not is_hint(level, option):
-                        raise
-                    _ledger.note_option(level, option, "remembered")
-            if address is not None:
-                host.bind(address)
-        except BaseException:
-            host.close()
-            raise
-        return host
-
-    def listen_both(self, backlog: int) -> None:
-        """Listens in both worlds."""
-        with self._lock:
-            if self.backend is self.core and not self.getsockname()[1]:
-                self.bind_wildcard(("0.0.0.0" if self._kind.family == AF_INET else "::", 0))
-            self.backend.listen(backlog)
-            self.note()
-
-    def to_stack(self) -> _lkl.Socket:
-        """Decides for the kernel."""
-        with self._lock:
-            if isinstance(self.backend, BothWorlds):
-                self.backend.half.leave().close()
-            self.backend = self.core
-            return self.core
-
-    def leave(self) -> HostSocket:
-        """Decides for the host. The kernel socket is still open.
-
-        Returns:
-            A socket as this one, bound as it was.
-        """
-        with self._lock:
-            if isinstance(self.backend, BothWorlds):
-                return self.backend.half.leave()
-            name: Any = self.core.getsockname()
-            return self.make_host(name if name[1] else None)
-
-    def to_host(self) -> HostHalf:
-        """Decides for the host; the kernel socket stays, for its shadow."""
-        with self._lock:
-            if isinstance(self.backend, HostHalf):
-                return self.backend
-            host = self.leave()
-            self.core.leave_kernel()
-            self._kind.upgraded = self._kind.required = False
-            half = HostHalf(self.core, host)
-            if host.type == SOCK_DGRAM:
-                half.join()
-            self.backend = half
-            return half
-
-    def sendto(self, data: Any, flags: int, address: Any, /) -> int | None:
-        self._send_towards(flags, address)
-        self.note()
-        return self.backend.sendto(data, flags, address)  # type: ignore[no-any-return]
-
-    def sendmsg(
-        self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
-    ) -> int | None:
-        if address is not None:
-            self._send_towards(flags, address)
-            self.note()
-        return self.backend.sendmsg(buffers, ancdata, flags, address)  # type: ignore[no-any-return]
-
-    def _send_towards(self, flags: int, address: Any) -> None:
-        """What is sent to the host needs a socket there."""
-        if self.backend is not self.core or world_of(self.policy, address) != "host":
-            return
-        if self._kind.type == SOCK_STREAM:
-            if flags & MSG_FASTOPEN:
-                self.to_host()
-            return
-        with self._lock:
-            if self.backend is self.core:
-                self.backend = BothWorlds(self.core, self._companion(), self.policy)
-
-    def _companion(self) -> HostSocket:
-        """A host socket for datagrams, on the same port if it can be had."""
-        name: Any = self.core.getsockname()
-        if name[1]:
+        first, *others = self._halves
+        first.setsockopt(*args)
+        for half in others:
             with suppress(OSError):
-                return self.make_host(name)
-        return self.make_host()
+                half.setsockopt(*args)
 
 
 def world_of(policy: Policy, address: Any) -> str | None:
@@ -486,3 +315,12 @@ def is_wildcard_address(address: Any) -> bool:
         return is_wildcard(address[0])
     except (ValueError, TypeError, IndexError):
         return False
+
+
+# What a forked child has to be told.
+_in_use: weakref.WeakSet[HostHalf | BothWorlds] = weakref.WeakSet()
+
+
+def halves() -> list[HostHalf | BothWorlds]:
+    """All that are in use."""
+    return list(_in_use)
