@@ -37,6 +37,7 @@ class Interface:
         name: In the stack.
         ifindex: In the stack.
         link: The description of the link; None once it is closed, and if there is none.
+        asked: What the link was to have; None if there is none.
         addresses: Those that came with the link, without prefix lengths.
     """
 
@@ -44,6 +45,7 @@ class Interface:
         self.name = name
         self.ifindex = ifindex
         self.link: AnyLink | None = None
+        self.asked: Link | None = None
         self.addresses: list[str] = []
         self._kernel = kernel
         self._recipe = recipe
@@ -281,13 +283,14 @@ def open_interface(
     except BaseException:
         handle.close()
         raise
+    known.asked = attributes
     return known, number
 
 
 def check_forkable(interfaces: Iterable[Interface], parent: int) -> None:
     """Raises an error if one of the parent's links cannot be opened in its forked child as well."""
     for interface in interfaces:
-        obstacle = interface.link and innermost(interface.link).fork_obstacle
+        obstacle = interface.link and interface.asked and interface.asked.fork_obstacle
         if obstacle:
             raise KernelNotRunningError(
                 f"the stack's link {interface.name} is that of process {parent}, and cannot be "

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Callable
 
 import pytest
+from host_network import command
 from own_process import in_own_process
 
 from lklsock import KernelNotRunningError, Stack, current_stack, default_stack, mptcp, socket
-from lklsock.link import Impair, Pcap, Tap, Wire
+from lklsock.link import Impair, Packet, Pcap, Tap, Wire
 
 
 def in_child(check: Callable[[], None]) -> None:
@@ -162,6 +163,18 @@ def test_one_tap_is_refused_with_its_name(namespace: str) -> None:
 
     def check() -> None:
         with pytest.raises(KernelNotRunningError, match=r"link lklt0 .* serves one stack"):
+            socket.socket()
+
+    in_child(check)
+
+
+@in_own_process
+def test_shared_address_on_a_host_interface_is_refused(namespace: str) -> None:
+    command("ip", "link", "add", "lklv0", "type", "veth", "peer", "name", "lklv1")
+    default_stack().add_link(Packet("lklv0"), addresses=["10.0.0.2/24"], name="packet0")
+
+    def check() -> None:
+        with pytest.raises(KernelNotRunningError, match=r"link packet0 .* IP address, 10.0.0.2/24"):
             socket.socket()
 
     in_child(check)

@@ -191,6 +191,21 @@ def test_address_of_the_host_is_refused_on_its_interface(address: str) -> None:
     assert refused.value.errno == errno.EADDRINUSE
 
 
+@pytest.mark.parametrize(
+    ("link", "obstacle"),
+    [
+        (Vxlan(remote="192.0.2.1", vni=1), "the gateway knows one stack"),
+        (Packet("lo", addresses=["10.0.0.1/8"]), "cannot have one IP address, 10.0.0.1/8"),
+        (Packet("lo", mac="02:00:00:00:00:01"), "cannot have one MAC address"),
+        (Packet("lo"), None),
+        (Tap("tap{child}"), None),
+    ],
+)
+def test_what_a_forked_child_cannot_open_is_known(link: Link, obstacle: str | None) -> None:
+    found = link.fork_obstacle
+    assert found is None if obstacle is None else obstacle in (found or "")
+
+
 def test_link_of_no_kind_cannot_be_opened() -> None:
     kernel: Any = None
     with pytest.raises(NotImplementedError):

@@ -41,6 +41,11 @@ class Packet(Link):
         super().__post_init__()
         check_name(self.device)
 
+    def _fork_obstacle(self) -> str | None:
+        if not self.addresses:
+            return None
+        return f"two stations of one network cannot have one IP address, {self.addresses[0]}"
+
     def packed_mac(self, name: str) -> bytes:
         """Six bytes: `mac`, or new ones."""
         return local_mac(os.urandom(6)) if self.mac is None else packed_mac(self.mac)

@@ -69,6 +69,9 @@ class Vxlan(Link):
             if value is not None and not lowest <= value < 65536:
                 raise ValueError(f"{name} must be {lowest}-65535, not {value}")
 
+    def _fork_obstacle(self) -> str | None:
+        return "the gateway knows one stack at this address and UDP port"
+
     def _end(self) -> str:
         return f"{self.remote} {self.vni} {self.source} {self.device} {self.local_port}"
 
