@@ -18,8 +18,8 @@ KERNEL_BUILD := $(PYTHON) third_party/lkl/kernel_build.py
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Programs or files, and the packages that have them. kernel_build.py names what it misses, too.
-PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc
-TEST_PROGRAMS := patch:patch /etc/services:netbase ip:iproute2 tcpdump:tcpdump openssl:openssl \
+PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc patch:patch
+TEST_PROGRAMS := /etc/services:netbase ip:iproute2 tcpdump:tcpdump openssl:openssl \
 	redis-check-rdb:redis-tools dnsmasq:dnsmasq-base mariadbd:mariadb-server-core
 FULL_PROGRAMS := clang:clang
 PYTHONS := $(or $(LKLSOCK_PYTHON),python3 python3.13 python3.12 python3.11 python3.10)

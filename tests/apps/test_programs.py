@@ -317,7 +317,6 @@ def test_more_sockets_than_select_can_take() -> None:
             sock.close()
 
 
-@pytest.mark.xfail(reason="MPTCP's table of tokens has one slot of four for each MiB of memory")
 @in_own_process
 def test_600_connections_are_all_mptcp() -> None:
     lklsock.patch(policy="all")

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A connection that fell back to TCP, with a peer made by hand: every segment is the test's."""
+
+from __future__ import annotations
+
+import errno
+import socket as host
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from own_process import in_own_process
+
+import lklsock
+from lklsock.link import Wire
+
+VNET_HEADER = struct.pack("<BBHHHHH", 2, 0, 0, 0, 0, 0, 0)  # the checksum is known to be good
+OURS, PEERS = bytes((10, 0, 0, 2)), bytes((10, 0, 0, 1))
+PEERS_MAC = bytes((2, 0, 0, 0, 0, 1))
+PORT = 80
+FIN, SYN, ACK = 1, 2, 16
+FIRST = 1000
+"""The peer's first sequence number."""
+
+
+class Peer:
+    """The other end of a wire: a host that speaks TCP, and no MPTCP."""
+
+    def __init__(self, wire: host.socket, mac: bytes) -> None:
+        self._wire = wire
+        self._mac = mac
+        self._port = self._theirs = 0
+
+    def _frames(self) -> Iterator[bytes]:
+        while True:
+            yield self._wire.recv(70000)[12:]
+
+    def _send(self, ethertype: int, packet: bytes) -> None:
+        frame = self._mac + PEERS_MAC + struct.pack("!H", ethertype) + packet
+        self._wire.send(VNET_HEADER + frame)
+
+    def segment(self, start: int, data: bytes = b"", flags: int = ACK) -> None:
+        """Sends a segment; `start` counts from the first byte of the stream."""
+        header = struct.pack(
+            "!HHIIBBHHH", PORT, self._port, FIRST + start, self._theirs, 5 << 4, flags, 60000,
+            0, 0,
+        )  # fmt: skip
+        size = 20 + len(header) + len(data)
+        ip = struct.pack("!BBHHHBBH", 0x45, 0, size, 0, 0, 64, 6, 0) + PEERS + OURS
+        total = sum(struct.unpack("!10H", ip))
+        checksum = 0xFFFF - (total % 0xFFFF)
+        self._send(0x0800, ip[:10] + struct.pack("!H", checksum) + ip[12:] + header + data)
+
+    def _segments(self) -> Iterator[tuple[int, int, int]]:
+        """The flags, the source port and the sequence number of each; answers ARP meanwhile."""
+        for frame in self._frames():
+            if frame[12:14] == b"\x08\x06":
+                reply = frame[14:20] + b"\0\2" + PEERS_MAC + PEERS + frame[22:32]
+                self._send(0x0806, reply)
+            elif frame[12:14] == b"\x08\x00" and frame[23] == 6:
+                port, _, sequence = struct.unpack("!HHI", frame[34:42])
+                yield frame[47], port, sequence
+
+    def accept(self) -> None:
+        """Answers a SYN, without any option."""
+        for flags, port, sequence in self._segments():
+            if flags == SYN:
+                self._port, self._theirs = port, sequence + 1
+                self.segment(-1, flags=SYN | ACK)
+                return
+
+
+def stream(count: int) -> bytes:
+    return bytes(i % 251 for i in range(count))
+
+
+@contextmanager
+def connection() -> Iterator[tuple[Peer, host.socket]]:
+    """A peer, and our connection to it, which has fallen back."""
+    ends = host.socketpair(host.AF_UNIX, host.SOCK_SEQPACKET)
+    ends[1].settimeout(20)
+    stack = lklsock.default_stack()
+    mac = "02:00:00:00:00:02"
+    stack.add_link(Wire(fd=ends[0].detach(), mac=mac), addresses=["10.0.0.2/24"])
+    peer = Peer(ends[1], bytes.fromhex(mac.replace(":", "")))
+    with ends[1], lklsock.socket.socket() as sock:
+        sock.setblocking(False)
+        assert sock.connect_ex(("10.0.0.1", PORT)) == errno.EINPROGRESS
+        peer.accept()
+        sock.settimeout(20)
+        sock.connect(("10.0.0.1", PORT))
+        assert sock.mptcp is None
+        yield peer, sock
+
+
+def received(sock: host.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        data += sock.recv(count - len(data))
+    return data
+
+
+@in_own_process
+@pytest.mark.parametrize("overlap", [1, 99])
+def test_segments_that_overlap_are_received_once(overlap: int) -> None:
+    # As from a sender that lost our acknowledgement, and sends again with more behind it.
+    data = stream(100 * 50)
+    with connection() as (peer, sock):
+        peer.segment(0, data[:100])
+        assert received(sock, 100) == data[:100]
+        for start in range(100, len(data), 100):
+            peer.segment(start - overlap, data[start - overlap : start + 100])
+            assert received(sock, 100) == data[start : start + 100]
+
+
+@in_own_process
+def test_overlapping_segments_that_wait_together_are_received_once() -> None:
+    data = stream(4000)
+    with connection() as (peer, sock):
+        for start in range(0, len(data), 400):
+            peer.segment(max(start - 150, 0), data[max(start - 150, 0) : start + 400])
+        peer.segment(len(data), flags=FIN | ACK)
+        assert received(sock, len(data)) == data
+        assert sock.recv(1) == b""
