@@ -273,7 +273,7 @@ def test_information_tells_what_a_library_was_made_of(
 
 def test_terminated_build_ends_its_compilers(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
-    for name in ("ld", "objcopy", "strip", "readelf", "nm", "flex", "bison", "bc"):
+    for name in ("ld", "objcopy", "strip", "readelf", "nm", "flex", "bison", "bc", "patch"):
         write_program(programs, name, "exit 0")
     write_program(programs, "make", f"echo $$ > {tmp_path}/make.pid; exec sleep {DEADLINE_S}")
     archive = tmp_path / "linux.tar.xz"
