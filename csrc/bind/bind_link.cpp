@@ -21,8 +21,8 @@ namespace {
 using impairment = std::tuple<uint64_t, uint64_t, uint64_t, uint32_t, double, double>;
 
 /*
- * The Python type Link: owns a link until it is closed, or a wrapper takes it
- * over. The lock keeps a link from being closed while another thread uses it.
+ * The Python type Link: owns a link until it is closed, a wrapper takes it over,
+ * or it is dropped when attached: then the kernel has it. The lock keeps a link from being closed while another thread uses it.
  */
 class link_handle {
 public:
@@ -32,7 +32,7 @@ public:
 	~link_handle()
 	{
 		if (self)
-			without_gil([this] { ref->link_close(self); });
+			without_gil([this] { ref->link_release(self); });
 	}
 
 	/* Runs call(link) on a link that is still ours, and raises what it returns if that is negative. */

@@ -97,6 +97,7 @@ static const struct lklsock_api api = {
 	.link_mtu = link_call_mtu,
 	.link_attach = link_device_attach,
 	.link_close = link_handle_close,
+	.link_release = link_handle_release,
 	.link_counters = link_call_counters,
 
 	.interface_up = interface_up,

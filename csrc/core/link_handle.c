@@ -118,6 +118,18 @@ long link_handle_close(struct lklsock_link *handle)
 	return 0;
 }
 
+long link_handle_release(struct lklsock_link *handle)
+{
+	bool stays;
+
+	link_handles_lock();
+	stays = handle->link && !handle->outer && handle->attachment == LINK_ATTACHED;
+	if (stays)
+		handle->given_back = true;
+	link_handles_unlock();
+	return stays ? 0 : link_handle_close(handle);
+}
+
 bool link_handles_any_carrier(void)
 {
 	bool any = false;
@@ -141,29 +153,46 @@ bool link_handles_idle(void)
 	return idle;
 }
 
-/* List lock held. Return: a link that is open, marked closed; or NULL. */
-static struct link *next_open(void)
+/* List lock held. Return: the outermost layer of a link that is open, or NULL. */
+static struct lklsock_link *next_open(void)
 {
-	for (struct lklsock_link *handle = handles; handle; handle = handle->next) {
-		if (handle->link && !handle->outer) {
-			link_device_forget(handle);
-			return layers_end(handle);
-		}
-	}
+	for (struct lklsock_link *handle = handles; handle; handle = handle->next)
+		if (handle->link && !handle->outer)
+			return handle;
 	return NULL;
+}
+
+/* Return: false if there is none. */
+static bool close_next(void)
+{
+	struct lklsock_link *handle;
+	struct link *link = NULL;
+	bool mine = false;
+
+	link_handles_lock();
+	handle = next_open();
+	if (handle) {
+		link_device_forget(handle);
+		link = layers_end(handle);
+		/* Otherwise its owner may free it at any time from now on. */
+		mine = handle->given_back;
+	}
+	link_handles_unlock();
+	if (!handle)
+		return false;
+	link->ops->close(link);
+	if (mine) {
+		link_handles_lock();
+		layers_free(handle);
+		link_handles_unlock();
+	}
+	return true;
 }
 
 void link_handles_close_all(void)
 {
-	struct link *link;
-
-	do {
-		link_handles_lock();
-		link = next_open();
-		link_handles_unlock();
-		if (link)
-			link->ops->close(link);
-	} while (link);
+	while (close_next())
+		;
 }
 
 void link_handles_fork_prepare(void)

@@ -2,7 +2,7 @@
 /*
  * What the API hands out for a link: one handle a layer, and the list of them.
  *
- * A handle is given back by one link_handle_close(). Closing the outermost layer closes all; the
+ * A handle is given back by one link_handle_close() or link_handle_release(). Closing the outermost layer closes all; the
  * handle of an inner one then only remembers the counters, until it is given back too.
  *
  *	open --> loose --attach--> device --close--> closed
@@ -27,7 +27,7 @@ struct lklsock_link {
 	struct link *link;		/* NULL when closed; list lock */
 	struct lklsock_link *inner, *outer;
 	enum { LINK_LOOSE, LINK_ATTACHING, LINK_ATTACHED } attachment;	/* list lock */
-	bool given_back;		/* by its owner, while it is wrapped */
+	bool given_back;		/* by its owner, while it is wrapped or attached */
 	struct link_counters last;	/* of a closed link */
 
 	struct link_upper upper;
@@ -52,6 +52,8 @@ bool link_handle_is_loose(const struct lklsock_link *handle);
 
 /* Return: 0, or -EBUSY while it is being attached. */
 long link_handle_close(struct lklsock_link *handle);
+/* Like it, but an attached link is closed when the kernel ends. */
+long link_handle_release(struct lklsock_link *handle);
 
 /* Some device's link leads to somebody. */
 bool link_handles_any_carrier(void);

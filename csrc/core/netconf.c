@@ -80,7 +80,7 @@ static long address_change(int type, int flags, int ifindex, int family, const v
 	const struct ifaddrmsg body = {
 		.ifa_family = (unsigned char)family,
 		.ifa_prefixlen = (unsigned char)prefix_len,
-		.ifa_flags = family == AF_INET6 ? IFA_F_OPTIMISTIC : 0,
+		.ifa_flags = family == AF_INET6 ? IFA_F_NODAD : 0,
 		.ifa_index = (unsigned)ifindex,
 	};
 	struct netlink_request request;

@@ -108,12 +108,13 @@ static long network_memory(uint64_t memory_bytes)
 	return ret;
 }
 
-/* An IPv6 address is used at once, and given up if another host turns out to have it. */
-static long optimistic_dad(void)
+/*
+ * An IPv6 address is good at once, as an IPv4 one is: nobody asks first whether another host has it. Optimistic DAD
+ * would not do: no neighbour is asked for from an address on trial, so what is sent first waits for a second.
+ */
+static long no_dad(void)
 {
-	long ret = sysctl("net/ipv6/conf/all/optimistic_dad", "1");
-
-	return ret ? ret : sysctl("net/ipv6/conf/all/use_optimistic", "1");
+	return sysctl("net/ipv6/conf/default/accept_dad", "0");
 }
 
 long setup_run(const struct lklsock_boot *boot)
@@ -127,7 +128,7 @@ long setup_run(const struct lklsock_boot *boot)
 	if (!ret)
 		ret = network_memory(boot->memory_bytes);
 	if (!ret)
-		ret = optimistic_dad();
+		ret = no_dad();
 	if (!ret)
 		ret = interface_up(LOOPBACK, true);
 	return ret;

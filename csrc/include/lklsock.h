@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define LKLSOCK_ABI 3
+#define LKLSOCK_ABI 4
 
 #define LKLSOCK_ENOTRUNNING (-4096L)
 #define LKLSOCK_EREENTRY (-4097L)
@@ -223,6 +223,8 @@ struct lklsock_api {
 	long (*link_mtu)(struct lklsock_link *link);
 	/* Removes the device, if attached, and closes the link. */
 	long (*link_close)(struct lklsock_link *link);
+	/* Gives the handle back. An attached link stays with its device until the kernel ends; others are closed. */
+	long (*link_release)(struct lklsock_link *link);
 	void (*link_counters)(struct lklsock_link *link, struct lklsock_link_counters *out);
 
 	/* ---- what boot needs of the network. family AF_INET or AF_INET6, addresses in network order. */

@@ -2,12 +2,14 @@
 
 import ctypes
 import errno
+import gc
 import os
 import re
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from worlds import Thread, Transfer, connected, exchange, pause, tcp_pair, wired
 
 import lklsock
 from lklsock import KernelNotRunningError, Stack, default_stack, set_default_stack, socket
+from lklsock._rtnetlink import IFA_F_TENTATIVE
 from lklsock.link import Direction, Impair, Pcap, Tap, Wire
 
 
@@ -324,3 +327,35 @@ def test_threads_of_one_process_boot_one_kernel() -> None:
         return default_stack().kernel
 
     assert len({id(thread.result()) for thread in [Thread(boot) for _ in range(8)]}) == 1
+
+
+@in_own_process
+def test_dropped_stack_keeps_its_links_while_it_has_sockets() -> None:
+    left, right = wired_stacks(delay_ms=1)
+    receiver = left.socket(type=socket.SOCK_DGRAM)
+    receiver.bind(("10.0.0.1", 7))
+    receiver.settimeout(30)
+    kernel = weakref.ref(left)
+    del left
+    gc.collect()
+    assert kernel() is None
+    with right.socket(type=socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"here", ("10.0.0.1", 7))
+        assert receiver.recv(10) == b"here"
+    assert right.interface("wire0").carrier
+    receiver.close()
+    del receiver
+    gc.collect()
+    for _ in range(2000):
+        if not right.interface("wire0").carrier:
+            return
+        pause()
+    raise AssertionError("the link outlived its kernel")
+
+
+@in_own_process
+def test_new_ipv6_addresses_are_not_on_trial() -> None:
+    left, _ = wired_stacks()
+    for line in left.kernel.read_file("/proc/net/if_inet6").decode().splitlines():
+        flags, name = line.split()[4:]
+        assert not int(flags, 16) & IFA_F_TENTATIVE, f"{line} of {name}"

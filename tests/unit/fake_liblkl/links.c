@@ -241,6 +241,8 @@ void fake_links_fill(struct lklsock_api *api)
 	api->link_pcap = do_link_pcap;
 	api->link_attach = do_link_attach;
 	api->link_close = do_link_close;
+	/* One that is dropped. */
+	api->link_release = do_link_close;
 	api->link_counters = do_link_counters;
 	api->interface_up = do_interface_up;
 	api->interface_mtu = do_interface_mtu;
