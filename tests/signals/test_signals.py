@@ -1,5 +1,6 @@
 """Signals in blocking calls: handlers run at once, what they raise comes out, others go on."""
 
+import asyncio
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from own_process import in_own_process
-from worlds import tcp_pair
+from worlds import tcp_pair, wired_stacks
 
 from lklsock import socket
 
@@ -130,4 +131,41 @@ def test_signal_ends_lingering_and_the_socket_is_closed() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     assert time.monotonic() - start < 60
     assert client.fileno() == -1
+    server.close()
+
+
+@in_own_process
+def test_what_a_handler_raises_ends_a_connect() -> None:
+    left, _ = wired_stacks(delay_ms=1)
+    left.interface("wire0").cut()
+    signal.signal(signal.SIGALRM, ring)
+    with left.socket() as sock:
+        start = time.monotonic()
+        soon()
+        with pytest.raises(Rang):
+            sock.connect(("10.0.0.2", 9))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert time.monotonic() - start < 20
+
+
+@in_own_process
+def test_asyncio_hears_of_signals_while_sockets_wait() -> None:
+    client, server = tcp_pair()
+    client.setblocking(False)
+    server.setblocking(False)
+
+    async def main() -> bytes:
+        loop = asyncio.get_running_loop()
+        rang = asyncio.Event()
+        loop.add_signal_handler(signal.SIGALRM, rang.set)
+        receiving = asyncio.ensure_future(loop.sock_recv(server, 1))
+        soon()
+        await asyncio.wait_for(rang.wait(), 20)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert not receiving.done()
+        await loop.sock_sendall(client, b"x")
+        return await asyncio.wait_for(receiving, 20)
+
+    assert asyncio.run(main()) == b"x"
+    client.close()
     server.close()
