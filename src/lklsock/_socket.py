@@ -176,7 +176,12 @@ class socket(Transfer):
     # ---- descriptors
 
     def fileno(self) -> int:
-        """Like `socket.socket.fileno`, except that the descriptor carries readiness, not data."""
+        """Like `socket.socket.fileno`, except that the descriptor carries readiness, not data.
+
+        What write(2) or sendfile(2) puts into it is lost. `sendfile` of this class sends; so does
+        `os.sendfile` in a patched program, and through it asyncio's. For other code that reads and
+        writes a descriptor itself, there is `bridge`.
+        """
         lkl = self._lkl
         if lkl is None:
             return _base.fileno(self)
