@@ -3,6 +3,7 @@
 pyroute2's sockets belong to the thread that made them, and it runs an event loop of its own, so
 that it cannot be called where one runs. Here every call is made on one thread, and the caller
 waits. Between calls the thread sleeps until a watched descriptor is readable or a time has come.
+It ends before a fork, for a process that forks should have one thread, and starts again after it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import select
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import GeneratorType
@@ -60,32 +62,66 @@ class NetlinkThread:
         self._poll = select.poll()
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._poll.register(self._bell, select.POLLIN)
-        self._thread = threading.Thread(target=self._run, name="lklsock-netlink", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._holder: int | None = None
+        self._closed = False
+        _threads.add(self)
 
     @property
     def ident(self) -> int | None:
-        """The thread's."""
-        return self._thread.ident
+        """The thread's; None while it does not run."""
+        return self._thread.ident if self._thread else None
+
+    def _start(self) -> None:
+        """Lock held."""
+        self._thread = threading.Thread(target=self._run, name="lklsock-netlink", daemon=True)
+        self._thread.start()
+
+    def _end(self) -> None:
+        """Lock held. Jobs that are behind it wait for the next start."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            os.eventfd_write(self._bell, 1)
+            self._thread.join()
+            self._thread = None
+
+    def hold(self) -> None:
+        """Ends the thread until `release`. Not from the thread itself."""
+        if threading.get_ident() != self.ident:
+            self._lock.acquire()
+            self._holder = threading.get_ident()
+            if not self._closed:
+                self._end()
+
+    def release(self) -> None:
+        """After `hold`: starts the thread again if it has something to do."""
+        if self._holder == threading.get_ident():
+            self._holder = None
+            if not self._closed and (self._watched or self._timers or not self._jobs.empty()):
+                self._start()
+            self._lock.release()
 
     def forget(self) -> None:
         """In a forked child: the thread is not there."""
-        os.close(self._bell)
+        if not self._closed:
+            os.close(self._bell)
+        self._closed = True
+        self._lock = threading.Lock()
 
     def client(self, make: _Make, open_socket: _OpenSocket) -> Client:
         """The client that `make(open_socket)` gives, for any thread to use."""
         client = self._clients.get(make)
         if client is None:
-            made = self.call(lambda: self._clients.get(make) or Client(self, make(open_socket)))
+            made = Client(self, lambda: make(open_socket))
+            self.call(made.target)
             client = self._clients.setdefault(make, made)
         return client
 
     def call(self, function: Callable[[], Any]) -> Any:
         """What `function()` returns or raises, on the thread. A generator is run to its end."""
-        if threading.get_ident() == self._thread.ident:
+        if threading.get_ident() == self.ident:
             return _run_to_end(function)
-        if not self._thread.is_alive():
-            raise RuntimeError("the stack was halted, and its netlink thread has ended")
         future: Future[Any] = Future()
         self._submit((function, future))
         return future.result()
@@ -116,20 +152,31 @@ class NetlinkThread:
 
     def close(self) -> None:
         """Closes the clients, and ends the thread."""
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
-        self._submit(None)
-        self._thread.join()
-        os.close(self._bell)
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._end()
+                os.close(self._bell)
 
-    def _submit(self, job: _Job | None) -> None:
-        if not self._thread.is_alive():
-            raise KernelNotRunningError("the netlink client is that of a halted stack or a parent")
-        self._jobs.put(job)
-        os.eventfd_write(self._bell, 1)
+    def _submit(self, job: _Job) -> None:
+        with self._lock:
+            if self._closed:
+                raise KernelNotRunningError(
+                    "the netlink client is that of a halted stack or a parent"
+                )
+            if self._thread is None:
+                self._start()
+            self._jobs.put(job)
+            os.eventfd_write(self._bell, 1)
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        finally:
+            for client in list(self._clients.values()):
+                client.drop()
+
+    def _serve(self) -> None:
         while True:
             for fd, _ in self._poll.poll(self._patience_ms()):
                 if fd == self._bell:
@@ -177,17 +224,35 @@ class NetlinkThread:
 
 
 class Client:
-    """A client of pyroute2, whose methods run on the thread that it belongs to."""
+    """A client of pyroute2, whose methods run on the thread that it belongs to.
 
-    def __init__(self, thread: NetlinkThread, target: Any) -> None:
+    pyroute2's own object is made anew for each thread: after a fork it has no subscriptions.
+    """
+
+    def __init__(self, thread: NetlinkThread, make: Callable[[], Any]) -> None:
         self._thread = thread
-        self._target = target
+        self._make = make
+        self._target: Any = None
+
+    def target(self) -> Any:
+        """On the thread: pyroute2's object."""
+        if self._target is None:
+            self._target = self._make()
+        return self._target
+
+    def drop(self) -> None:
+        """On the thread, which ends: closes pyroute2's object."""
+        target, self._target = self._target, None
+        if target is not None:
+            target.close()
 
     def __getattr__(self, name: str) -> Any:
-        found = self._thread.call(lambda: getattr(self._target, name))
+        found = self._thread.call(lambda: getattr(self.target(), name))
         if not callable(found):
             return found
-        return lambda *args, **kwargs: self._thread.call(lambda: found(*args, **kwargs))
+        return lambda *args, **kwargs: self._thread.call(
+            lambda: getattr(self.target(), name)(*args, **kwargs)
+        )
 
 
 def _run_to_end(function: Callable[[], Any]) -> Any:
@@ -201,3 +266,29 @@ def open_iproute(open_socket: _OpenSocket) -> Any:
     from pyroute2.netlink import NETLINK_ROUTE
 
     return IPRoute(use_socket=open_socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_ROUTE))
+
+
+_threads: weakref.WeakSet[NetlinkThread] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    for thread in list(_threads):
+        thread.hold()
+
+
+def _after_fork_in_parent() -> None:
+    for thread in list(_threads):
+        thread.release()
+
+
+def _after_fork_in_child() -> None:
+    for thread in list(_threads):
+        thread.forget()
+    _threads.clear()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)

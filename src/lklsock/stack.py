@@ -192,9 +192,7 @@ class Stack:
         self._number = None
         self._unfinished = None
         self._names = None
-        netlink, self._netlink = self._netlink, None
-        if netlink is not None:
-            netlink.forget()
+        self._netlink = None
         if self._kernel is not None and not self._halted:
             self._inherited, self._kernel = self._kernel, None
 
