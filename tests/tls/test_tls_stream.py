@@ -2,6 +2,7 @@
 
 import select
 import ssl
+import struct
 import threading
 
 import pytest
@@ -29,6 +30,35 @@ def test_two_threads_send_and_receive_on_one_socket(certificates: str) -> None:
             peer.result()
         for peer in receiving:
             assert peer.result() == BULK
+
+
+@in_own_process
+def test_two_threads_send_at_once(certificates: str) -> None:
+    def send(sock: ssl.SSLSocket, byte: bytes) -> None:
+        for _ in range(300):
+            sock.sendall(byte * 3000)
+
+    with tls_pair(certificates) as (client, server):
+        sending = [Peer(send, client, byte) for byte in (b"a", b"b")]
+        data = receive_exactly(server, 2 * 300 * 3000)
+        for peer in sending:
+            peer.result()
+        for start in range(0, len(data), 3000):
+            assert len(set(data[start : start + 3000])) == 1
+        assert data.count(b"a") == data.count(b"b")
+
+
+@in_own_process
+def test_a_timeout_set_in_the_kernel_does_not_end_a_read(certificates: str) -> None:
+    """As with the standard library, which tries again."""
+    with tls_pair(certificates) as (client, server):
+        tenth = struct.pack("ll", 0, 100000)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, tenth)
+        reading = Peer(client.recv, 100)
+        reading.join(0.3)
+        assert reading.is_alive()
+        server.write(b"late")
+        assert reading.result() == b"late"
 
 
 @in_own_process
