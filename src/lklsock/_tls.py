@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+_refuses = False
+
 
 def install() -> None:
     """Changes `ssl`, at once or when it is imported: an import on suspicion would take a while."""
@@ -27,15 +29,13 @@ def install() -> None:
         _change(sys.modules["ssl"])
 
 
-def uninstall() -> None:
-    """Takes the change back. Kernel sockets can't have TLS from then on."""
-    if _finder in sys.meta_path:
-        sys.meta_path.remove(_finder)
-    if "ssl" in sys.modules:
-        cls = sys.modules["ssl"].SSLSocket
-        method = vars(cls).get("_create")
-        if isinstance(method, _Create):
-            cls._create = method.stdlib
+def refuse(whether: bool) -> None:
+    """Kernel sockets are refused, with an error, or served again.
+
+    Taking the change back would have `ssl` shake hands over a descriptor that carries no data.
+    """
+    global _refuses
+    _refuses = whether
 
 
 def _change(ssl: ModuleType) -> None:
@@ -57,6 +57,8 @@ class _Create(classmethod):  # type: ignore[type-arg]
             from ._tls_socket import class_for, wrap
 
             cls = class_for(cls, sock._plain)  # type: ignore[arg-type]
+            if sock._lkl is not None and _refuses:
+                raise TypeError("patch(ssl=False) keeps ssl from sockets of the stack")
             if sock._lkl is None:
                 return stdlib.__get__(None, cls)(sock, *args, **kwargs)
             return wrap(cls, sock, *args, **kwargs)

@@ -105,12 +105,19 @@ def test_ssl_can_be_kept_from_sockets_of_the_stack() -> None:
     context = ssl.create_default_context()
 
     def wraps() -> bool:
-        """Whether what a context makes of a socket of the stack is one, too."""
-        with context.wrap_socket(
-            on_stack.socket(), do_handshake_on_connect=False, server_hostname="host"
-        ) as wrapped:
-            assert isinstance(wrapped, ssl.SSLSocket)
-            return isinstance(wrapped, on_stack.socket)
+        """Whether a context takes a socket of the stack; where not, the socket is as before."""
+        with on_stack.socket() as sock:
+            try:
+                wrapped = context.wrap_socket(
+                    sock, do_handshake_on_connect=False, server_hostname="host"
+                )
+            except TypeError as error:
+                assert "patch(ssl=False)" in str(error)
+                assert sock.getsockname() == ("0.0.0.0", 0)
+                return False
+        with wrapped:
+            assert isinstance(wrapped, ssl.SSLSocket) and isinstance(wrapped, on_stack.socket)
+            return True
 
     assert wraps()
     lklsock.patch()

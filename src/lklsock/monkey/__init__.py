@@ -61,8 +61,8 @@ def patch(
 
     Args:
         socket: The module `socket`. True if never named, as the next two.
-        ssl: Contexts of the module `ssl` wrap sockets of the stack. False leaves `ssl` as it is:
-            it cannot talk over such sockets then.
+        ssl: Contexts of the module `ssl` wrap sockets of the stack. False: they are
+            refused, with a TypeError.
         dns: Names are resolved through the stack, where it has nameservers.
         policy: Which sockets live in the stack. "default": those that are not for loopback; "all":
             every one of AF_INET, AF_INET6, AF_NETLINK and AF_PACKET; or rules, the first that fits

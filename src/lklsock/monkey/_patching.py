@@ -153,7 +153,7 @@ def apply(settings: Settings | None) -> None:
     _set_mptcp_mode(now["mptcp"])
     _turn_socket(bool(now["socket"]), bool(before and before["socket"]))
     # It is on for sockets of `lklsock.socket`, patched or not.
-    _tls.uninstall() if now["ssl"] is False else _tls.install()
+    _tls.refuse(now["ssl"] is False)
     if bool(now["dns"]) != bool(before and before["dns"]):
         DNS.put_in_place() if now["dns"] else DNS.put_back()
 
