@@ -226,3 +226,9 @@ def test_binaries_are_hardened(name: str) -> None:
     assert "TEXTREL" not in out
     (stack,) = (line for line in out.splitlines() if "GNU_STACK" in line)
     assert " RW " in stack
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    # pytest imports them by their base names.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
