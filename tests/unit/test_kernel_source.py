@@ -167,6 +167,8 @@ def test_patches_are_applied_in_order_to_a_copy_of_their_own(tmp_path: Path, cac
     patched = kernel_source.locate(cache, environ, [patch])
     assert (plain.tree / "drivers/net/veth.c").read_text() == "int veth;\n"
     assert (patched.tree / "drivers/net/veth.c").read_text() == "int changed;\n"
+    # So is what is made of it: make would take the old objects.
+    assert patched.name != kernel_source.locate(cache, environ, []).name
     with pytest.raises(BuildError, match=r"0001-veth\.patch does not apply"):
         kernel_source.locate(cache, environ, [patch, patch])
 

@@ -50,11 +50,14 @@ class KernelSource:
     kind: str
     origin: str
     sha256: str
+    # Their SHA-256s, in the order they were applied.
+    patches: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """A directory name for what is made of this very source."""
-        return f"{self.version}-{self.sha256[:8]}"
+        # make goes by times, and would not see that other patches were applied.
+        return "-".join([self.version, self.sha256[:8], *_short(self.patches)])
 
 
 def is_acceptable(version: str) -> bool:
@@ -151,15 +154,24 @@ def _digest_tree(tree: Path) -> str:
 def _unpacked(cache: Path, patches: Sequence[Path]) -> Iterator[KernelSource]:
     """Every source in the cache that was unpacked with these patches."""
     for note in (cache / "source").glob("*/source.json"):
-        facts = json.loads(note.read_text())
-        if facts.pop("patches") == _patch_digests(patches):
-            source = KernelSource(tree=note.parent / "tree", **facts)
-            if is_acceptable(source.version):
-                yield source
+        source = _noted(note)
+        if source.patches == _patch_digests(patches) and is_acceptable(source.version):
+            yield source
 
 
-def _patch_digests(patches: Sequence[Path]) -> list[str]:
-    return [hashlib.sha256(patch.read_bytes()).hexdigest() for patch in patches]
+def _noted(note: Path) -> KernelSource:
+    """The unpacked source that a source.json is about."""
+    facts = json.loads(note.read_text())
+    facts["patches"] = tuple(facts["patches"])
+    return KernelSource(tree=note.parent / "tree", **facts)
+
+
+def _patch_digests(patches: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(hashlib.sha256(patch.read_bytes()).hexdigest() for patch in patches)
+
+
+def _short(digests: Sequence[str]) -> list[str]:
+    return [digest[:8] for digest in digests]
 
 
 def _from_archive(
@@ -173,7 +185,7 @@ def _from_archive(
             f"{archive} is not the wanted source\n  its sha256 is    {found}\n"
             f"  LKLSOCK_KERNEL_SHA256  {sha256}"
         )
-    target = cache / "source" / "-".join([found[:16], *(d[:8] for d in _patch_digests(patches))])
+    target = cache / "source" / "-".join([found[:16], *_short(_patch_digests(patches))])
     with locked(target):
         if not (target / "source.json").is_file():
             _unpack_into(target, archive, kind, origin, found, patches)
@@ -182,8 +194,7 @@ def _from_archive(
             # Unpacked from a file that was given; now it is also what apt gives.
             facts |= {"kind": kind, "origin": origin}
             write_whole(target / "source.json", _as_json(facts))
-    del facts["patches"]
-    source = KernelSource(tree=target / "tree", **facts)
+    source = _noted(target / "source.json")
     _check_version(source.version, archive)
     return source
 
@@ -217,9 +228,9 @@ def _unpack_into(
             )  # fmt: skip
             if done.returncode:
                 raise BuildError(f"{patch.name} does not apply to Linux {version}:\n{done.stdout}")
-        facts = dataclasses.asdict(KernelSource(tree, version, kind, origin, sha256))
+        source = KernelSource(tree, version, kind, origin, sha256, _patch_digests(patches))
+        facts = dataclasses.asdict(source)
         del facts["tree"]
-        facts["patches"] = _patch_digests(patches)
         (place / "source.json").write_bytes(_as_json(facts))
 
 
