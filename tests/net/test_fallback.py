@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket as host
 import struct
 from collections.abc import Iterator
@@ -88,8 +89,9 @@ def connection() -> Iterator[tuple[Peer, host.socket]]:
         sock.setblocking(False)
         assert sock.connect_ex(("10.0.0.1", PORT)) == errno.EINPROGRESS
         peer.accept()
+        assert select.select([], [sock], [], 20)[1]
+        assert sock.getsockopt(host.SOL_SOCKET, host.SO_ERROR) == 0
         sock.settimeout(20)
-        sock.connect(("10.0.0.1", PORT))
         assert sock.mptcp is None
         yield peer, sock
 
