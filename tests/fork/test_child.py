@@ -1,30 +1,15 @@
 """A forked child: a stack of its own, told what its parent's was told, or a reason why not."""
 
 import os
-import traceback
 import warnings
-from collections.abc import Callable
 
 import pytest
+from forked import in_child
 from host_network import command
 from own_process import in_own_process
 
 from lklsock import KernelNotRunningError, Stack, current_stack, default_stack, mptcp, socket
 from lklsock.link import Impair, Packet, Pcap, Tap, Wire
-
-
-def in_child(check: Callable[[], None]) -> None:
-    """Runs `check` in a forked child; fails if it does."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            check()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def exchange() -> None:

@@ -1,27 +1,10 @@
 """fork(2): the child never touches its parent's kernels."""
 
-import os
-import traceback
-from collections.abc import Callable
-
 import pytest
+from forked import in_child
 from own_process import in_own_process
 
 from lklsock import KernelNotRunningError, Stack, default_stack, socket
-
-
-def in_child(check: Callable[[], None]) -> None:
-    """Runs `check` in a forked child; fails if it does, or hangs."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            check()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def exchange() -> None:

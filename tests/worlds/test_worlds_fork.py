@@ -1,34 +1,18 @@
 """Patched programs after a fork: the host half of a socket goes on, the stack half is an error."""
 
-import os
 import select
 import socket as host_socket
-import traceback
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from both import DEADLINE_S, SEEN, listener, made, peer, readable, use
+from forked import in_child
 from own_process import in_own_process
 
 from lklsock import KernelNotRunningError
 
 STREAM = host_socket.SOCK_STREAM
 DGRAM = host_socket.SOCK_DGRAM
-
-
-def in_child(check: Callable[[], None]) -> None:
-    """Runs `check` in a forked child; fails if it does."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            check()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 0
 
 
 @pytest.mark.parametrize("seen", SEEN)
