@@ -20,6 +20,7 @@ from __future__ import annotations
 import errno
 import os
 from _thread import allocate_lock
+from contextlib import suppress
 
 from . import _lkl
 from .errors import KernelNotRunningError
@@ -35,7 +36,7 @@ class Kind:
     Attributes:
         family: AF_*.
         type: SOCK_*, without flags.
-        proto: As the program sees it: that of an upgraded socket is IPPROTO_TCP.
+        proto: What the program asked for, whether upgraded or not.
         upgraded: It is an MPTCP socket where the program asked for TCP.
         required: A connection that falls back to TCP is an error.
         settings: The arguments of every setsockopt() so far, in order, for a socket that may have
@@ -130,15 +131,18 @@ class Shadow:
             if isinstance(self._sock, _lkl.Socket):
                 self._sock = None
 
-    def become(self, fd: int) -> None:
+    def become(self, fd: int, numbers: dict[_Inode, list[int]]) -> None:
         """Makes every descriptor of the shadow one of `fd`: in a forked child, that nobody mirrors.
 
         Poll objects of before go on with the old file.
+
+        Args:
+            fd: Of another file.
+            numbers: What `open_numbers` gives.
         """
         old, self._inode = self._inode, _inode(fd)
-        for number in map(int, os.listdir("/proc/self/fd")):
-            if _is_ours(number, old):
-                os.dup2(fd, number, os.get_inheritable(number))
+        for number in numbers.get(old, ()):
+            os.dup2(fd, number, os.get_inheritable(number))
         _registry[self._inode] = _registry.pop(old)
         if old in _detached:
             _detached.remove(old)
@@ -212,6 +216,16 @@ def find(fd: int) -> Shadow | None:
 def shadows() -> list[Shadow]:
     """All of them."""
     return list(_registry.values())
+
+
+def open_numbers() -> dict[_Inode, list[int]]:
+    """The process's descriptors, by what they are of."""
+    numbers: dict[_Inode, list[int]] = {}
+    for number in map(int, os.listdir("/proc/self/fd")):
+        # The listing's own is closed by now.
+        with suppress(OSError):
+            numbers.setdefault(_inode(number), []).append(number)
+    return numbers
 
 
 def _inode(fd: int) -> _Inode:

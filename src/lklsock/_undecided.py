@@ -207,6 +207,7 @@ class Undecided:
 def _after_fork() -> None:
     """In a forked child: host sockets go on, under the numbers that are known of them."""
     hosts = {half: half.forked() for half in halves()}
+    numbers = _shadow.open_numbers() if hosts else {}
     for shadow in _shadow.shadows():
         backend: Any = shadow.backend
         if isinstance(backend, Undecided):
@@ -215,7 +216,7 @@ def _after_fork() -> None:
             backend = backend.half
         host = hosts.get(backend)
         if host is not None:
-            shadow.become(host.fileno())
+            shadow.become(host.fileno(), numbers)
 
 
 os.register_at_fork(after_in_child=_after_fork)
