@@ -2,8 +2,8 @@
 
 AF_INET and AF_INET6 streams and datagrams are the policy's to decide: by where they connect to, or
 what they are bound to. Raw sockets of these families are the stack's, every other family is the
-host's, unless the policy is that all is the stack's. By name, `lklsock.socket` has the class whose
-network sockets are all the stack's.
+host's, unless the policy is that every address is the stack's. By name, `lklsock.socket` has the
+class whose network sockets are all the stack's.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class socket(_socket.socket, metaclass=ABCMeta):
         self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None
     ) -> None:
         is_open = fileno is not None or family in _FAMILIES or family == -1
-        if not (is_open or _policy.is_the_stacks):
+        if not (is_open or _policy.has_every_family):
             self._set(None, None, None)
             _base.__init__(self, family, type, proto)
             return

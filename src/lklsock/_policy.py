@@ -81,12 +81,17 @@ class Policy:
         return f"Policy({list(self.rules)!r}, listen={self.listen!r})"
 
     @property
-    def is_the_stacks(self) -> bool:
-        """Whether everything is the stack's, so that there is nothing to decide."""
-        if self.listen != "stack" or not self.rules:
+    def has_every_family(self) -> bool:
+        """Whether the stack has every address, and so the families without such addresses, too."""
+        if not self.rules:
             return False
         first = self.rules[0]
         return first.to == "*" and first.port is None and first.world == "stack"
+
+    @property
+    def is_the_stacks(self) -> bool:
+        """Whether everything is the stack's, so that there is nothing to decide."""
+        return self.listen == "stack" and self.has_every_family
 
     def world(self, host: str, port: int) -> World:
         """The world of an address: a numeric one; "" and the wildcards stand for loopback.

@@ -47,6 +47,9 @@ def test_all_leaves_nothing_to_decide() -> None:
     assert policy.world("127.0.0.1", 80) == "stack"
     assert policy.listen == "stack"
     assert not as_policy("default").is_the_stacks
+    assert not as_policy("default").has_every_family
+    both = as_policy("all", "both")
+    assert both.has_every_family and not both.is_the_stacks
     assert as_policy(policy) is policy
 
 
