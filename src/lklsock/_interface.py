@@ -61,7 +61,12 @@ class Interface:
         self._kernel = kernel
         self._handle = handle
         self._routes = SourceRoutes(kernel, ifindex)
-        self.configure(attributes)
+        try:
+            self.configure(attributes)
+        except BaseException:
+            # Rules outlive the device.
+            self._routes.clear()
+            raise
 
     def is_of(self, kernel: _lkl.Kernel) -> bool:
         """Whether it is one of this kernel."""

@@ -48,8 +48,13 @@ class SourceRoutes:
             return
         if old is not None:
             self._default(old, add=False)
+        try:
+            self._default(gateway)
+        except OSError:
+            if old is not None:
+                self._default(old)
+            raise
         self._gateways[gateway.version] = gateway
-        self._default(gateway)
 
     def add(self, subnet: Subnet) -> None:
         """Has what leaves from an address leave through the interface."""

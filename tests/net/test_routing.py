@@ -47,11 +47,26 @@ def test_gateway_can_be_replaced() -> None:
     assert not defaults(stack, 254)
     wire.set_up()
     assert defaults(stack, 254) == defaults(stack, 1000 + wire.ifindex) == ["10.0.0.3"]
+    # The old one stays, and what is refused is not taken for done.
+    for _ in range(2):
+        with pytest.raises(OSError) as unreachable:
+            wire.set_gateway("192.0.2.1")
+        assert unreachable.value.errno == errno.ENETUNREACH
+    assert defaults(stack, 254) == defaults(stack, 1000 + wire.ifindex) == ["10.0.0.3"]
 
 
 def defaults(stack: Stack, table: int) -> list[str]:
     routes: Any = stack.netlink().get_routes(family=2, table=table)
     return [r.get_attr("RTA_GATEWAY") for r in routes if r["dst_len"] == 0]
+
+
+@in_own_process
+def test_link_that_cannot_be_configured_leaves_no_rule() -> None:
+    stack = Stack()
+    near, _far = Wire.pair()
+    with pytest.raises(OSError):
+        stack.add_link(near, addresses=["10.0.0.1/24"], gateway=["192.0.2.1"])
+    assert sources(stack) == set()
 
 
 @in_own_process
