@@ -111,8 +111,12 @@ class Paths:
         self._routes.bind((0, _rtnetlink.GROUPS))
         self._events = events.open_events(stack)
         self._events.setblocking(False)
-        self._fds = self._routes.fileno(), self._events.fileno()
-        self._thread.call(self._start)
+        self._fds: tuple[int, ...] = (self._routes.fileno(), self._events.fileno())
+        try:
+            self._thread.call(self._start)
+        except BaseException:
+            self.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<lklsock.mptcp.Paths {self.preset} {', '.join(self._made) or 'without a path'}>"
@@ -150,24 +154,25 @@ class Paths:
         self._thread.watch(self._fds[1], self._read_events)
 
     def _stop(self) -> None:
-        if self._limits is None:
-            return
+        """Does nothing the second time, and what there is to do if `_start` failed."""
         for fd in self._fds:
             self._thread.unwatch(fd)
+        self._fds = ()
         self._routes.close()
         self._events.close()
         for loss in self._losses.values():
             loss.cancel()
         for address in list(self._made):
             self._remove(address)
-        for name, value in self._settings.items():
-            self._stack.sysctl(name, value)
-        limits(
-            self._stack,
-            subflows=self._limits.subflows,
-            add_addr_accepted=self._limits.add_addr_accepted,
-        )
-        self._limits = None
+        while self._settings:
+            self._stack.sysctl(*self._settings.popitem())
+        before, self._limits = self._limits, None
+        if before is not None:
+            limits(
+                self._stack,
+                subflows=before.subflows,
+                add_addr_accepted=before.add_addr_accepted,
+            )
 
     def _look(self) -> None:
         """Asks for all interfaces and addresses."""
