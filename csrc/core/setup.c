@@ -117,6 +117,12 @@ static long no_dad(void)
 	return sysctl("net/ipv6/conf/default/accept_dad", "0");
 }
 
+/* One path that loses MPTCP's options is no reason to do without it on all others. */
+static long mptcp_anyway(void)
+{
+	return sysctl("net/mptcp/blackhole_timeout", "0");
+}
+
 long setup_run(const struct lklsock_boot *boot)
 {
 	long ret = proc_mount();
@@ -129,6 +135,8 @@ long setup_run(const struct lklsock_boot *boot)
 		ret = network_memory(boot->memory_bytes);
 	if (!ret)
 		ret = no_dad();
+	if (!ret)
+		ret = mptcp_anyway();
 	if (!ret)
 		ret = interface_up(LOOPBACK, true);
 	return ret;

@@ -166,8 +166,6 @@ class Stack:
             check_forkable(self._interfaces.values(), self._inherited.pid)
         kernel = _lkl.Kernel(_library())
         kernel.boot(self._memory_bytes, self._command_line, self._hostname, self._console_level)
-        # One path that loses MPTCP's options is no reason to do without it on all others.
-        kernel.write_file("/proc/sys/net/mptcp/blackhole_timeout", b"0")
         if self._inherited is not None:
             self._tell_again(kernel)
             self._inherited = None
