@@ -154,9 +154,8 @@ static void net_handle(struct lkl_netdev *nd, unsigned int events)
 		nd->link_carrier = events & LKL_NET_UP;
 		net_set_carrier(nd);
 	}
-	if (events & LKL_NET_UP) {
+	if (events & LKL_NET_UP)
 		lkl_ops->net_poll(nd->link, LKL_NET_RX);
-	}
 	if (events & (LKL_NET_TX | LKL_NET_DOWN))
 		netif_wake_queue(nd->dev);
 	if (events & LKL_NET_RX)
