@@ -37,10 +37,9 @@ STARTUP_FILES = {
 EXPORTS = "{ global: PyInit__lkl; local: *; };\n"
 
 
-class BuildKernel(Command):
-    """Puts liblkl.so and build-info.json beside the package; kernel_build.py does the work."""
+class _PutsFiles(Command):
+    """A step of `build` that puts files where the package is put together."""
 
-    description = "build liblkl.so, Linux as a library"
     user_options: ClassVar[list[tuple[str, str, str]]] = []
     editable_mode = False
 
@@ -49,12 +48,18 @@ class BuildKernel(Command):
         self.build_lib: str | None = None
 
     def finalize_options(self) -> None:
-        """Asks `build` where the package is put together."""
+        """Asks `build` where that is."""
         self.set_undefined_options("build", ("build_lib", "build_lib"))
 
     def _package_root(self) -> Path:
         assert self.build_lib is not None
         return Path(self.build_lib)
+
+
+class BuildKernel(_PutsFiles):
+    """Puts liblkl.so and build-info.json beside the package; kernel_build.py does the work."""
+
+    description = "build liblkl.so, Linux as a library"
 
     def run(self) -> None:
         """Builds, or takes what the cache has."""
@@ -95,27 +100,16 @@ def write_startup_files(directory: str | Path) -> None:
         Path(directory, name).write_text(text, encoding="utf-8")
 
 
-class BuildStartup(Command):
+class BuildStartup(_PutsFiles):
     """Puts the start-up files beside the package."""
 
     description = "write the files that heed LKLSOCK_PATCH when Python starts"
-    user_options: ClassVar[list[tuple[str, str, str]]] = []
-    editable_mode = False
-
-    def initialize_options(self) -> None:
-        """Sets what `build` knows better."""
-        self.build_lib: str | None = None
-
-    def finalize_options(self) -> None:
-        """Asks `build` where the package is put together."""
-        self.set_undefined_options("build", ("build_lib", "build_lib"))
 
     def run(self) -> None:
         """Writes them, but for an editable installation, which has its own way."""
         if not self.editable_mode:
-            assert self.build_lib is not None
-            Path(self.build_lib).mkdir(parents=True, exist_ok=True)
-            write_startup_files(self.build_lib)
+            self._package_root().mkdir(parents=True, exist_ok=True)
+            write_startup_files(self._package_root())
 
     def get_outputs(self) -> list[str]:
         """The files that `run` puts into the wheel."""
