@@ -24,6 +24,15 @@ import kernel_apt
 import kernel_source
 from kernel_tools import BuildError
 
+VETH_PATCH = """why
+---
+--- a/drivers/net/veth.c
++++ b/drivers/net/veth.c
+@@ -1 +1 @@
+-int veth;
++int changed;
+"""
+
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
@@ -158,10 +167,7 @@ def test_patches_are_applied_in_order_to_a_copy_of_their_own(tmp_path: Path, cac
     archive = tmp_path / "linux.tar.xz"
     archive.write_bytes(kernel_tar())
     patch = tmp_path / "0001-veth.patch"
-    patch.write_text(
-        "why\n---\n--- a/drivers/net/veth.c\n+++ b/drivers/net/veth.c\n"
-        "@@ -1 +1 @@\n-int veth;\n+int changed;\n"
-    )
+    patch.write_text(VETH_PATCH)
     environ = {"LKLSOCK_KERNEL_SOURCE": str(archive)}
     plain = kernel_source.locate(cache, environ, [])
     patched = kernel_source.locate(cache, environ, [patch])
@@ -171,6 +177,21 @@ def test_patches_are_applied_in_order_to_a_copy_of_their_own(tmp_path: Path, cac
     assert patched.name != kernel_source.locate(cache, environ, []).name
     with pytest.raises(BuildError, match=r"0001-veth\.patch does not apply"):
         kernel_source.locate(cache, environ, [patch, patch])
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="takes patch: apt install patch")
+def test_tree_is_taken_as_it_is_if_its_owner_has_put_the_patches_in(
+    tmp_path: Path, cache: Path
+) -> None:
+    tree = make_tree(tmp_path / "tree")
+    patch = tmp_path / "0001-veth.patch"
+    patch.write_text(VETH_PATCH)
+    environ = {"LKLSOCK_KERNEL_SOURCE": str(tree)}
+    with pytest.raises(BuildError, match=r"patch -d .* -p1 -i "):
+        kernel_source.locate(cache, environ, [patch])
+    veth = tree / "drivers/net/veth.c"
+    veth.write_text(veth.read_text().replace("int veth;", "int changed;"))
+    assert kernel_source.locate(cache, environ, [patch]).tree == tree
 
 
 # ---- apt, by stand-ins on PATH

@@ -132,9 +132,18 @@ def _from_tree(tree: Path, sha256: str, patches: Sequence[Path]) -> KernelSource
         raise BuildError(
             "LKLSOCK_KERNEL_SHA256 cannot be checked against a tree; give the .deb or .tar.xz"
         )
-    if patches:
-        raise BuildError(f"{patches[0].name} cannot be applied to a tree that is not ours")
+    for patch in patches:
+        if not _is_applied(patch, tree):
+            raise BuildError(
+                f"{patch.name} is not in {tree}, which is used as it is; to put it there:\n"
+                f"  patch -d {tree} -p1 -i {patch}"
+            )
     return KernelSource(tree, version, "tree", tree.name, _digest_tree(tree))
+
+
+def _is_applied(patch: Path, tree: Path) -> bool:
+    command = ["patch", "-p1", "--reverse", "--dry-run", "--force", "-i", str(patch)]
+    return not subprocess.run(command, cwd=tree, capture_output=True, check=False).returncode
 
 
 def _digest_tree(tree: Path) -> str:
