@@ -1,5 +1,6 @@
 """`python -m lklsock run`: a program runs as under python itself, and on the stack."""
 
+import errno
 import os
 import py_compile
 import re
@@ -200,6 +201,21 @@ def test_a_program_runs_on_the_stack_and_the_report_tells(folder: Path) -> None:
     status, out, err = outcome([*RUN, "--mptcp", "off", *words], folder)
     assert (status, out) == (0, "False\n")
     assert "0 opened" in err
+
+
+@pytest.mark.parametrize(("listen", "is_refused"), [("host", False), ("stack", True)])
+def test_listen_says_where_a_listener_on_all_addresses_is(
+    folder: Path, listen: str, is_refused: bool
+) -> None:
+    (folder / "serve.py").write_text(
+        "import socket\n"
+        "with socket.create_server(('', 0)) as server, socket.socket() as client:\n"
+        "    client.settimeout(10)\n"
+        "    # Loopback is the host's.\n"
+        "    print(client.connect_ex(('127.0.0.1', server.getsockname()[1])))\n"
+    )
+    status, out, _ = outcome([*RUN, "--listen", listen, "serve.py"], folder)
+    assert (status, out) == (0, f"{errno.ECONNREFUSED if is_refused else 0}\n")
 
 
 def test_a_child_that_starts_anew_finds_the_main_module(folder: Path) -> None:
