@@ -184,10 +184,10 @@ class Attributes(_base):
         try:
             lkl.setsockopt(level, optname, value, *optlen)
         except OSError as error:
-            setting = level, optname, value, *optlen
             if not is_refused(error):
                 raise
-            if not is_hint(level, optname) and make_plain(lkl, self._kind, setting):
+            asked = level, optname, value, *optlen
+            if not is_hint(level, optname) and make_plain(lkl, self._kind, asked):
                 self._hints = None
                 note_option(level, optname, "plain TCP")
             elif value is not None and (is_hint(level, optname) or is_so_anyway(level, optname)):
@@ -200,7 +200,10 @@ class Attributes(_base):
         kind = self._kind
         if kind is not None and kind.settings is not None:
             kept = value if value is None or isinstance(value, int) else bytes(value)
-            kind.settings.append((level, optname, kept, *optlen))
+            setting = level, optname, kept, *optlen
+            # It goes after all others; once, for programs that set one for each datagram.
+            kind.settings.pop(setting, None)
+            kind.settings[setting] = None
         if level == _SOL_SOCKET:
             if optname in _SO_TIMEOUTS:
                 kernel_timeouts_used()

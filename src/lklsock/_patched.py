@@ -80,6 +80,7 @@ class socket(_socket.socket, metaclass=ABCMeta):
         if _policy.is_the_stacks or kind.proto not in _PROTOCOLS.get(kind.type, ()):
             super()._find_world()
             return
+        kind.settings = kind.settings or {}
         undecided: Any = Undecided(lkl, kind, _policy)
         self._lkl = undecided
 

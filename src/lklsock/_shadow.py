@@ -39,14 +39,14 @@ class Kind:
         proto: What the program asked for, whether upgraded or not.
         upgraded: It is an MPTCP socket where the program asked for TCP.
         required: A connection that falls back to TCP is an error.
-        settings: The arguments of every setsockopt() so far, in order, for a socket that may have
-            to be made anew; None when it no longer may: it connects, listens, or was accepted.
+        settings: The arguments of setsockopt() so far, in order and each once, for a socket that
+            may have to be made anew; None where it may not: it connects, listens, was accepted.
         kernel: Where it was made, for the same.
     """
 
     __slots__ = ("family", "kernel", "proto", "required", "settings", "type", "upgraded")
 
-    settings: list[tuple[Any, ...]] | None
+    settings: dict[tuple[Any, ...], None] | None
     kernel: _lkl.Kernel | None
 
     def __init__(

@@ -447,12 +447,9 @@ def _open(world: World, family: int, type: int, proto: int) -> tuple[_lkl.Socket
         try:
             sock = kernel.socket(family, type, IPPROTO_MPTCP)
             kind = Kind(family, plain_type, proto, upgraded=True, required=required)
-            kind.settings, kind.kernel = [], kernel
+            kind.settings, kind.kernel = {}, kernel
             return sock, kind
         except OSError as error:
             if required or error.errno not in (errno.ENOPROTOOPT, errno.EPROTONOSUPPORT):
                 raise
-    sock, kind = kernel.socket(family, type, proto), Kind(family, plain_type, proto)
-    if family in _IP_FAMILIES:
-        kind.settings = []
-    return sock, kind
+    return kernel.socket(family, type, proto), Kind(family, plain_type, proto)

@@ -5,7 +5,7 @@ import select
 from typing import Any
 
 import pytest
-from both import DEADLINE_S, SEEN, use
+from both import DEADLINE_S, SEEN, lives, use
 from own_process import in_own_process
 
 from lklsock import _ledger, default_stack, socket
@@ -104,3 +104,19 @@ def test_option_that_tcp_refuses_as_well_changes_nothing() -> None:
         with pytest.raises(OSError):
             sock.setsockopt(socket.SOL_IP, 9999, 1)
         assert kernel_protocol(sock) == IPPROTO_MPTCP
+
+
+@in_own_process
+def test_what_is_set_again_and_again_is_noted_once() -> None:
+    cls = use()
+    with cls(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for ttl in (1, 2, 3) * 100:
+            sock.setsockopt(socket.SOL_IP, socket.IP_TTL, ttl)
+        assert [setting[2] for setting in sock._kind.settings] == [1, 2, 3]
+        sock.setsockopt(socket.SOL_IP, socket.IP_TTL, 1)
+        sock.connect(("127.0.0.1", 9))
+        assert lives(sock) == "plain host"
+        assert sock.getsockopt(socket.SOL_IP, socket.IP_TTL) == 1
+    # Nothing will ever be made anew here.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as by_name:
+        assert by_name._kind.settings is None
