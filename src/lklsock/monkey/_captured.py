@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # They keep originals on purpose: this package, the patched modules, and who else patches them.
-_EXCLUDED = frozenset(("lklsock", "socket", "_socket", "gevent", "eventlet"))
+_EXCLUDED = frozenset(("lklsock", "socket", "_socket", "posix", "gevent", "eventlet"))
 
 # Derives from the original for good, and has a way of its own to the stack's sockets.
 _LEFT_ALONE = frozenset(("ssl.SSLSocket",))

@@ -122,7 +122,7 @@ def make() -> Report:
     if _patching.is_patched():
         too_early = _captured.subclasses(original, own) + _captured.holders(original)
     return Report(
-        patched=[f"socket.{name}" for part in parts for name in part.names()],
+        patched=[f"{part.module.__name__}.{name}" for part in parts for name in part.names()],
         settings={k: v for k, v in (_patching.in_force() or {}).items() if v is not None},
         rebound=[name for part in parts for name in part.rebound],
         too_early=too_early,
