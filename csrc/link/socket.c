@@ -5,6 +5,7 @@
 #include "socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -63,4 +64,17 @@ int link_socket_kind(int fd, int *family, int *type)
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, type, &type_bytes))
 		return -errno;
 	return 0;
+}
+
+bool link_socket_is_host(const struct sockaddr *address, const struct sockaddr *wanted)
+{
+	const struct sockaddr_in *in[] = { (const void *)address, (const void *)wanted };
+	const struct sockaddr_in6 *in6[] = { (const void *)address, (const void *)wanted };
+
+	if (address->sa_family != wanted->sa_family)
+		return false;
+	if (address->sa_family == AF_INET)
+		return in[0]->sin_addr.s_addr == in[1]->sin_addr.s_addr;
+	return !memcmp(&in6[0]->sin6_addr, &in6[1]->sin6_addr, sizeof(in6[0]->sin6_addr)) &&
+	       (!in6[1]->sin6_scope_id || in6[0]->sin6_scope_id == in6[1]->sin6_scope_id);
 }

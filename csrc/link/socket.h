@@ -5,6 +5,8 @@
 #ifndef LINK_SOCKET_H
 #define LINK_SOCKET_H
 
+#include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 /* Room for many frames, both ways: as much as the host lets us have. */
@@ -21,5 +23,8 @@ int link_socket_unix_connect(const char *path, int type);
 
 /* Return: 0 and the socket's family and type, or -errno: ENOTSOCK, EBADF. */
 int link_socket_kind(int fd, int *family, int *type);
+
+/* IPv4 or IPv6, whatever the port. A scope counts if wanted has one. */
+bool link_socket_is_host(const struct sockaddr *address, const struct sockaddr *wanted);
 
 #endif

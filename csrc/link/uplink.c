@@ -8,28 +8,15 @@
 #include <ifaddrs.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <stddef.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "socket.h"
+
 /* net/if.h has not heard of it, and linux/if.h does not go with that. */
 #define FLAG_LOWER_UP 0x10000u
-
-static bool address_equal(const struct sockaddr_storage *wanted, const struct sockaddr *address)
-{
-	const struct sockaddr_in *in[] = { (const void *)wanted, (const void *)address };
-	const struct sockaddr_in6 *in6[] = { (const void *)wanted, (const void *)address };
-
-	if (address->sa_family != wanted->ss_family)
-		return false;
-	if (address->sa_family == AF_INET)
-		return in[0]->sin_addr.s_addr == in[1]->sin_addr.s_addr;
-	return !memcmp(&in6[0]->sin6_addr, &in6[1]->sin6_addr, sizeof(in6[0]->sin6_addr)) &&
-	       (!in6[0]->sin6_scope_id || in6[0]->sin6_scope_id == in6[1]->sin6_scope_id);
-}
 
 static bool is_it(const struct uplink *uplink, const struct ifaddrs *entry)
 {
@@ -40,7 +27,7 @@ static bool is_it(const struct uplink *uplink, const struct ifaddrs *entry)
 	if (uplink->ifindex)
 		return device->sll_family == AF_PACKET &&
 		       (unsigned)device->sll_ifindex == uplink->ifindex;
-	return address_equal(&uplink->address, entry->ifa_addr);
+	return link_socket_is_host(entry->ifa_addr, (const struct sockaddr *)&uplink->address);
 }
 
 /* If the host does not tell, it is as it was. */

@@ -11,10 +11,8 @@
 #include <errno.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,6 +22,7 @@
 #include "checksum.h"
 #include "datagrams.h"
 #include "frame.h"
+#include "socket.h"
 #include "uplink.h"
 
 #define PIECES_MAX 64
@@ -106,16 +105,6 @@ static long vxlan_tx(struct link *link, const struct lkl_iovec *iov, int count)
 	return bytes;
 }
 
-static bool is_from(const struct sockaddr_storage *from, const struct sockaddr_storage *remote)
-{
-	const struct sockaddr_in *in[] = { (const void *)from, (const void *)remote };
-	const struct sockaddr_in6 *in6[] = { (const void *)from, (const void *)remote };
-
-	if (from->ss_family == AF_INET)
-		return in[0]->sin_addr.s_addr == in[1]->sin_addr.s_addr;
-	return !memcmp(&in6[0]->sin6_addr, &in6[1]->sin6_addr, sizeof(in6[0]->sin6_addr));
-}
-
 /* CPU held. */
 static long vxlan_rx(struct link *link, const struct lkl_iovec *iov, int count)
 {
@@ -127,7 +116,8 @@ static long vxlan_rx(struct link *link, const struct lkl_iovec *iov, int count)
 	if (datagrams_next(vxlan->datagrams, &datagram))
 		return -EAGAIN;
 	if (!vxlan_header_valid(datagram.data, datagram.bytes, vxlan->vni) ||
-	    !is_from(datagram.from, &vxlan->remote)) {
+	    !link_socket_is_host((const struct sockaddr *)datagram.from,
+				 (const struct sockaddr *)&vxlan->remote)) {
 		link_count(&link->counters.rx_malformed, 1);
 		return -EBADMSG;
 	}
