@@ -17,7 +17,8 @@ client = other.socket()                     # the same for one socket
 
 After a fork the child has the same stacks, each with a kernel of its own, booted at the first
 socket and told what the parent's was told: links (`lklsock.link` says which can be opened twice),
-interfaces, sysctls, MPTCP endpoints and limits; not what was done through `netlink()`. The parent's
+interfaces, sysctls, MPTCP endpoints and limits; not what was done through `netlink()`. Of a preset
+it has the endpoints, and nobody who keeps them up: it calls `mptcp.preset` itself. The parent's
 sockets stay the parent's: in the child every call raises `KernelNotRunningError`.
 """
 
