@@ -25,6 +25,7 @@ LAYERS = [
     *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
     *("_tls", "_tls_socket"),
     *(
+        "_life",
         "_mptcp_info",
         "_socket",
         "_undecided",

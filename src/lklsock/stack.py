@@ -24,19 +24,14 @@ sockets stay the parent's: in the child every call raises `KernelNotRunningError
 
 from __future__ import annotations
 
-import atexit
 import os
-import weakref
-from _thread import RLock, allocate_lock, get_ident
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from _thread import allocate_lock
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 
 from . import _lkl, _resolver, _socket
-from ._recipe import Recipe
+from ._life import Life, running
 from ._sysctl import path_of
-from ._wait import process_ends
-from .errors import KernelBootError, KernelError
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
@@ -44,7 +39,7 @@ if TYPE_CHECKING:
 
     from ._interface import Interface
     from ._names import Names
-    from ._netlink import Client, NetlinkThread
+    from ._netlink import Client
     from ._resolv_conf import Config
     from .link import AnyLink, Link
 
@@ -53,7 +48,7 @@ __all__ = ["Stack", "current_stack", "default_stack", "set_default_stack"]
 MPTCP_MODES = ("prefer", "require", "off")
 
 
-class Stack:
+class Stack(Life):
     """A network stack: a kernel, its interfaces, and the sockets made in it.
 
     It boots when first needed, which takes some milliseconds. `with stack:` makes it the one that
@@ -69,9 +64,6 @@ class Stack:
             none for the host's resolver. `lklsock.dns` has more.
         command_line: More for the kernel's command line.
         console_level: The kernel keeps messages more urgent than that, 0-8.
-
-    Attributes:
-        recipe: What the stack was told, for forked children.
     """
 
     def __init__(
@@ -84,31 +76,15 @@ class Stack:
         command_line: str = "",
         console_level: int = 5,
     ) -> None:
-        self._memory_bytes = memory_bytes
-        self._hostname = hostname
-        self._command_line = command_line
-        self._console_level = console_level
-        self.recipe = Recipe()
+        super().__init__(memory_bytes, command_line, hostname, console_level)
         self.mptcp_mode = mptcp_mode
-        self._lock = RLock()
-        self._kernel: _lkl.Kernel | None = None
-        self._netlink: NetlinkThread | None = None
         self._interfaces: dict[str, Interface] = {}
         self._number: int | None = None
         self._moved: dict[str, str] = {}
-        self._halted = False
-        # In a forked child: the parent's, until it boots; its own, and who boots it, meanwhile.
-        self._inherited: _lkl.Kernel | None = None
-        self._unfinished: tuple[_lkl.Kernel, int] | None = None
         self._dns: Config | None = None
         self._names: Names | None = None
         if nameservers:
             self.nameservers = nameservers
-        _all.add(self)
-
-    def __repr__(self) -> str:
-        name = f" {self._hostname}" if self._hostname else ""
-        return f"<lklsock.Stack{name} {self.state}>"
 
     def __enter__(self) -> Stack:
         self.boot()
@@ -129,108 +105,7 @@ class Stack:
             raise ValueError(f"mptcp_mode must be one of {', '.join(MPTCP_MODES)}, not {mode!r}")
         self._mptcp_mode = mode
 
-    # ---- life
-
-    @property
-    def kernel(self) -> _lkl.Kernel:
-        """The kernel, booted."""
-        kernel = self._kernel
-        return self.boot() if kernel is None else kernel
-
-    def boot(self) -> _lkl.Kernel:
-        """Boots the kernel, if it has not been booted yet.
-
-        Raises:
-            KernelBootError: It did not boot, or is not there.
-            KernelNotRunningError: In a forked child: the parent has a link that cannot be opened
-                once more.
-            OSError: In a forked child: a link cannot be opened.
-        """
-        kernel = self._kernel or self._booting()
-        if kernel is not None:
-            return kernel
-        with self._lock:
-            kernel = self._kernel or self._booting()
-            return self._start() if kernel is None else kernel
-
-    def _booting(self) -> _lkl.Kernel | None:
-        """The kernel that is being told what the parent's was told, for who does that."""
-        if self._unfinished is None:
-            return None
-        (kernel, thread), me = self._unfinished, get_ident()
-        return kernel if me == thread or (self._netlink and me == self._netlink.ident) else None
-
-    def _start(self) -> _lkl.Kernel:
-        if self._inherited is not None:
-            from ._interface import check_forkable
-
-            check_forkable(self._interfaces.values(), self._inherited.pid)
-        kernel = _lkl.Kernel(_library())
-        kernel.boot(self._memory_bytes, self._command_line, self._hostname, self._console_level)
-        if self._inherited is not None:
-            self._tell_again(kernel)
-            self._inherited = None
-        self._kernel = kernel
-        _running.add(self)
-        return kernel
-
-    def _tell_again(self, kernel: _lkl.Kernel) -> None:
-        self._unfinished = kernel, get_ident()
-        try:
-            self.recipe.follow(self)
-        except BaseException:
-            self._end_netlink()
-            kernel.halt(0)
-            raise
-        finally:
-            self._unfinished = None
-
-    def _forked(self) -> None:
-        """In a forked child: the parent's kernel is out of reach."""
-        self._lock = RLock()
-        self._number = None
-        self._unfinished = None
-        self._names = None
-        self._netlink = None
-        if self._kernel is not None and not self._halted:
-            self._inherited, self._kernel = self._kernel, None
-
-    def halt(self, timeout_s: float = 1.0) -> None:
-        """Closes all sockets and links, and frees the kernel, for good.
-
-        Args:
-            timeout_s: How long to wait for what has been sent to leave.
-        """
-        with self._lock:
-            _running.discard(self)
-            if self._kernel is None:
-                self._kernel, self._inherited = self._inherited, None
-            self._halted = self._kernel is not None
-        self._end_netlink()
-        with self._lock:
-            if self._kernel is not None and self._kernel.state == "running":
-                self._kernel.halt(timeout_s)
-
-    def _end_netlink(self) -> None:
-        netlink, self._netlink = self._netlink, None
-        if netlink is not None:
-            netlink.close()
-
-    @property
-    def state(self) -> str:
-        """One of "new", "running", "halted", "panicked", and "forked": left in the parent."""
-        kernel = self._kernel or self._inherited
-        return "new" if kernel is None else kernel.state
-
-    @property
-    def version(self) -> str:
-        """The kernel's release, such as "6.12.117"."""
-        return self.kernel.version
-
-    def console(self) -> str:
-        """What the kernel has printed. Works in every state."""
-        kernel = self._kernel or self._inherited
-        return "" if kernel is None else kernel.console()
+    # ---- what it counts
 
     def statistics(self) -> dict[str, int]:
         """Counters of the kernel's host side, and its memory in pages."""
@@ -349,6 +224,14 @@ class Stack:
         )
         return interface
 
+    def _opened_interfaces(self) -> Iterable[Interface]:
+        return self._interfaces.values()
+
+    def _forked(self) -> None:
+        super()._forked()
+        self._number = None
+        self._names = None
+
     def moved(self, address: str) -> str:
         """The address that this process's link has where its parent's had this one."""
         return self._moved.get(address, address)
@@ -408,20 +291,8 @@ class Stack:
         """The client of pyroute2 that `make(self.socket)` gives, on the stack's netlink thread."""
         return self.netlink_thread().client(make, self.socket)
 
-    def netlink_thread(self) -> NetlinkThread:
-        """The thread that asks the kernel by netlink, and waits for its news."""
-        from ._netlink import NetlinkThread
-
-        self.boot()
-        with self._lock:
-            if self._netlink is None:
-                self._netlink = NetlinkThread()
-            return self._netlink
-
 
 _selected: ContextVar[tuple[Stack, ...]] = ContextVar("lklsock stacks", default=())
-_all: weakref.WeakSet[Stack] = weakref.WeakSet()
-_running: weakref.WeakSet[Stack] = weakref.WeakSet()
 _default: Stack | None = None
 _default_lock = allocate_lock()
 
@@ -450,7 +321,7 @@ def current_stack() -> Stack:
 
 def running_stacks() -> list[Stack]:
     """Those of this process that have booted and not been halted, in no order."""
-    return [stack for stack in _running if stack.state == "running"]
+    return [stack for stack in running() if isinstance(stack, Stack)]
 
 
 def _current_resolver(scoped: bool = False) -> Names | None:
@@ -465,33 +336,12 @@ def _read_mptcp(sock: _socket.socket) -> Any:
     return info(sock)
 
 
-def _library() -> str:
-    path = os.path.join(os.path.dirname(__file__), "_kernel", "liblkl.so")
-    if not os.path.exists(path):
-        raise KernelBootError(f"{path} is missing: build and install lklsock again (pip install .)")
-    return path
-
-
-def _halt_all() -> None:
-    process_ends()
-    for stack in list(_running):
-        # A dead kernel has nothing to say good-bye to.
-        with suppress(KernelError):
-            stack.halt()
-
-
 def _after_fork_in_child() -> None:
-    global _default_lock, _running
+    global _default_lock
     _default_lock = allocate_lock()
-    _running = weakref.WeakSet()
-    for stack in list(_all):
-        stack._forked()
 
 
 _socket.set_current_world(current_stack)
 _socket.set_mptcp_reader(_read_mptcp)
 _resolver.set_current_resolver(_current_resolver)
-atexit.register(_halt_all)
-# CPython counts threads between the fork and its own hooks; those of kernels come back after it.
-os.register_at_fork(before=_lkl.fork_hold, after_in_parent=_lkl.fork_release)
 os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from own_process import in_own_process
 
-import lklsock.stack
-from lklsock import Stack, socket
+from lklsock import Stack, _life, socket
 from lklsock.link import Wire
 
 LIBRARY = Path(__file__).parents[2] / "build" / "kernel" / "debug" / "liblkl.so"
@@ -19,7 +18,7 @@ pytestmark = [
 
 
 def debug_stack(command_line: str = "") -> Stack:
-    lklsock.stack._library = lambda: str(LIBRARY)
+    _life._library = lambda: str(LIBRARY)
     return Stack(command_line=command_line, console_level=8)
 
 

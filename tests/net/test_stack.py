@@ -288,9 +288,9 @@ def test_tap_in_use_is_told_by_whom(namespace: str) -> None:
 
 @in_own_process
 def test_missing_library_is_told() -> None:
-    from lklsock import stack
+    from lklsock import _life
 
-    stack._library.__globals__["__file__"] = "/nowhere/lklsock/stack.py"
+    _life._library.__globals__["__file__"] = "/nowhere/lklsock/stack.py"
     with pytest.raises(
         lklsock.KernelBootError, match=r"/nowhere/lklsock/_kernel/liblkl.so is missing"
     ):
