@@ -119,6 +119,11 @@ def info(sock: _stdlib.socket) -> Info | None:
         if error.errno in _NO_MPTCP:
             return None
         raise
+    return parse_info(raw)
+
+
+def parse_info(raw: bytes) -> Info | None:
+    """A struct mptcp_info; None if the connection has fallen back to TCP."""
     # An older kernel tells less.
     values = _INFO.unpack(raw.ljust(_INFO_BYTES, b"\0"))
     flags = values[6]
@@ -177,7 +182,7 @@ def _subflow(addresses: bytes, tcp: bytes) -> Subflow:
         id=struct.unpack_from("=I", addresses)[0],
         local=_socket_address(addresses[8 : 8 + 128]),
         remote=_socket_address(addresses[8 + 128 :]),
-        tcp=_tcp_info(tcp),
+        tcp=parse_tcp_info(tcp),
     )
 
 
@@ -192,7 +197,8 @@ def _socket_address(raw: bytes) -> Any:
     return None
 
 
-def _tcp_info(raw: bytes) -> TcpInfo:
+def parse_tcp_info(raw: bytes) -> TcpInfo:
+    """A struct tcp_info."""
     values = _TCP_INFO.unpack_from(raw.ljust(_TCP_INFO.size, b"\0"))
     bytes_, words = values[:8], values[8:32]
     pacing, _, acked, received = values[32:36]

@@ -41,12 +41,13 @@ _ATTRIBUTE = struct.Struct("=HH")
 _IFINFOMSG = struct.Struct("=BxHiII")
 _IFADDRMSG = struct.Struct("=BBBBI")
 _REQUEST = 1
-_DUMP = 0x300
+DUMP = 0x300
 _ERROR = 2
-_DONE = 3
+DONE = 3
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _IFLA_IFNAME = 3
+_IFLA_MTU = 4
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _RECEIVE_BYTES = 1 << 16
 
@@ -62,6 +63,8 @@ class LinkState:
     flags: int
     """IFF_*."""
     gone: bool = False
+    mtu: int = 0
+    """Bytes."""
 
     @property
     def usable(self) -> bool:
@@ -87,12 +90,12 @@ State = LinkState | AddressState
 
 def link_request(ifindex: int = 0) -> bytes:
     """Asks for one interface, or for all."""
-    return _request(_GETLINK, 0 if ifindex else _DUMP, _IFINFOMSG.pack(0, 0, ifindex, 0, 0))
+    return request(_GETLINK, 0 if ifindex else DUMP, _IFINFOMSG.pack(0, 0, ifindex, 0, 0))
 
 
 def address_request() -> bytes:
     """Asks for all addresses."""
-    return _request(_GETADDR, _DUMP, _IFADDRMSG.pack(0, 0, 0, 0, 0))
+    return request(_GETADDR, DUMP, _IFADDRMSG.pack(0, 0, 0, 0, 0))
 
 
 def answers(sock: NetlinkSocket, *, dump: bool = True) -> Iterator[State]:
@@ -109,8 +112,8 @@ def answers(sock: NetlinkSocket, *, dump: bool = True) -> Iterator[State]:
         data = sock.recv(_RECEIVE_BYTES)
         if data is None:
             return
-        for kind, body in _messages(data):
-            if kind == _DONE:
+        for kind, body in messages(data):
+            if kind == DONE:
                 return
             yield from _states(kind, body)
         if not dump:
@@ -119,16 +122,21 @@ def answers(sock: NetlinkSocket, *, dump: bool = True) -> Iterator[State]:
 
 def states(data: bytes) -> Iterator[State]:
     """The news in what a socket bound to `GROUPS` has received."""
-    for kind, body in _messages(data):
+    for kind, body in messages(data):
         yield from _states(kind, body)
 
 
-def _request(kind: int, flags: int, body: bytes) -> bytes:
+def request(kind: int, flags: int, body: bytes) -> bytes:
+    """A request of this type; flags: `DUMP`, for all there is, or none."""
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, 1, 0) + body
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The type and the body of each message."""
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The type and the body of each message in what was received.
+
+    Raises:
+        OSError: The kernel's error.
+    """
     offset = 0
     while offset + _HEADER.size <= len(data):
         length, kind, *_ = _HEADER.unpack_from(data, offset)
@@ -148,23 +156,25 @@ def _states(kind: int, body: bytes) -> Iterator[State]:
         family, _, ifindex, flags, _ = _IFINFOMSG.unpack_from(body)
         # A bridge's ports, and IPv6's own settings, are told of by the same message.
         if family == _stdlib.AF_UNSPEC:
-            name = _attributes(body, _IFINFOMSG.size).get(_IFLA_IFNAME, b"")
-            text = os.fsdecode(name.rstrip(b"\0"))
-            yield LinkState(ifindex, text, flags, kind == _DELLINK)
+            found = attributes(body, _IFINFOMSG.size)
+            name = os.fsdecode(found.get(_IFLA_IFNAME, b"").rstrip(b"\0"))
+            mtu = struct.unpack("=I", found.get(_IFLA_MTU, bytes(4)))[0]
+            yield LinkState(ifindex, name, flags, kind == _DELLINK, mtu)
     elif kind in (_NEWADDR, _DELADDR):
         family, prefix_len, flags, _, ifindex = _IFADDRMSG.unpack_from(body)
-        attributes = _attributes(body, _IFADDRMSG.size)
+        found = attributes(body, _IFADDRMSG.size)
         # On a point-to-point interface IFA_ADDRESS is the other end.
-        packed = attributes.get(_IFA_LOCAL) or attributes.get(_IFA_ADDRESS)
+        packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
         if packed is None or family not in (_stdlib.AF_INET, _stdlib.AF_INET6):
             return
-        if _IFA_FLAGS in attributes:
-            flags = struct.unpack("=I", attributes[_IFA_FLAGS])[0]
+        if _IFA_FLAGS in found:
+            flags = struct.unpack("=I", found[_IFA_FLAGS])[0]
         subnet = ipaddress.ip_interface((packed, prefix_len))
         yield AddressState(ifindex, subnet, flags, kind == _DELADDR)
 
 
-def _attributes(body: bytes, offset: int) -> dict[int, bytes]:
+def attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    """The attributes that follow a header of `offset` bytes, by their types."""
     found: dict[int, bytes] = {}
     while offset + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, offset)
