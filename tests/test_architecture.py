@@ -19,13 +19,14 @@ LINES_MAX = 500
 
 # A module imports only what stands below it: in a later row, or later in its row.
 LAYERS = [
-    *("__main__", "cli", "monkey"),
+    *("__main__", "cli", "status", "monkey"),
     *("_patched", "socket", "mptcp", "mptcplib"),
     *("_mptcp_paths", "_mptcp_presets", "_mptcp_endpoints", "_mptcp_events", "dns", "stack"),
     *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
     *("_tls", "_tls_socket"),
     *(
         "_life",
+        "_sock_diag",
         "_mptcp_info",
         "_socket",
         "_undecided",

@@ -37,12 +37,14 @@ Errors of the network are `OSError`, as ever; those of a kernel are `lklsock.Ker
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False  # typing itself takes a while to import
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import dns, errors, link, monkey, mptcp, socket, stack
+    from . import dns, errors, link, monkey, mptcp, socket, stack, status
     from .errors import (
         KernelBootError,
         KernelError,
@@ -75,6 +77,7 @@ __all__ = [
     "set_default_stack",
     "socket",
     "stack",
+    "status",
     "unpatch",
 ]
 
@@ -105,3 +108,9 @@ def __getattr__(name: str) -> Any:
 
     home = import_module(f".{_HOMES.get(name, name)}", __name__)
     return getattr(home, name) if name in _HOMES else home
+
+
+if os.environ.get("LKLSOCK_STATUS") == "1":
+    from .status import serve_by_default
+
+    serve_by_default()

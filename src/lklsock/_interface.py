@@ -38,6 +38,7 @@ class Interface:
         ifindex: In the stack.
         link: The description of the link; None once it is closed, and if there is none.
         asked: What the link was to have; None if there is none.
+        opened: The innermost link, with this process's number for "{child}"; None if there is none.
         addresses: Those that came with the link, without prefix lengths.
     """
 
@@ -46,6 +47,7 @@ class Interface:
         self.ifindex = ifindex
         self.link: AnyLink | None = None
         self.asked: Link | None = None
+        self.opened: Link | None = None
         self.addresses: list[str] = []
         self._kernel = kernel
         self._recipe = recipe
@@ -289,6 +291,7 @@ def open_interface(
         handle.close()
         raise
     known.asked = attributes
+    known.opened = innermost(link).numbered(number)
     return known, number
 
 

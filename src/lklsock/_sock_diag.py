@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket as _stdlib
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -168,7 +169,7 @@ def _membership(ulp_info: bytes | None) -> Membership | None:
     found = _rtnetlink.attributes(nested, 0)
 
     def number(kind: int) -> int:
-        return int.from_bytes(found.get(kind, b""), "little")
+        return int.from_bytes(found.get(kind, b""), sys.byteorder)
 
     return Membership(
         token=number(_TOKEN_LOCAL),

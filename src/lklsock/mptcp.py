@@ -92,6 +92,7 @@ __all__ = [
     "is_mptcp",
     "limits",
     "on_event",
+    "paths",
     "preset",
     "subflow_create",
     "subflow_destroy",
@@ -143,6 +144,11 @@ def preset(
     made = Paths(stack, PRESETS[name], primary=primary, announce=announce, queue_bytes=queue_bytes)
     _paths[stack] = made
     return made
+
+
+def paths(stack: Stack | None = None) -> Paths | None:
+    """What `preset` has returned for the stack; None if it has no preset."""
+    return _paths.get(stack or current_stack())
 
 
 def events(stack: Stack | None = None, *, timeout_s: float | None = None) -> Events:

@@ -224,6 +224,11 @@ class Stack(Life):
         )
         return interface
 
+    @property
+    def interfaces(self) -> list[Interface]:
+        """Those that have been added, and have a link."""
+        return [interface for interface in list(self._interfaces.values()) if interface.link]
+
     def _opened_interfaces(self) -> Iterable[Interface]:
         return self._interfaces.values()
 

@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0 if nothing was lost and both paths carried data.
     """
+    from .. import status
     from ..errors import KernelError
     from ._demo import DemoError, host_peer
     from ._demo.plan import Plan
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
     if obstacle is not None:
         _complain(obstacle)
         return _EXIT_IMPOSSIBLE
+    status.serve_by_default()
     try:
         with deadline(plan.deadline_s), _termination():
             return _report(_transfer(plan), options)

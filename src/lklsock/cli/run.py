@@ -86,9 +86,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _prepare(options: argparse.Namespace) -> bool:
     """Patches this process, and gives the stack its links."""
-    from .. import monkey
+    from .. import monkey, status
     from ..errors import KernelError
 
+    status.serve_by_default()
     if options.report:
         _report_at_exit()
     monkey.patch(policy=options.policy, listen=options.listen, mptcp=options.mptcp)

@@ -1,0 +1,1 @@
+"""The command `status`: what it shows, and how."""

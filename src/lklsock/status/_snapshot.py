@@ -1,0 +1,222 @@
+"""What is going on in a stack at one moment."""
+
+from __future__ import annotations
+
+import os
+import socket as _stdlib
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import _rtnetlink
+from .._mptcp_endpoints import Endpoint, Limits
+from ..errors import KernelError
+from ..link import innermost
+from ..stack import Stack, current_stack, running_stacks
+from ._connections import Connection, Listener, connections
+
+if TYPE_CHECKING:
+    from .._interface import Interface
+
+VERSION = 1
+"""Of the shape of `Process` and all that is in it."""
+
+_PAGE_BYTES = 4096
+# Of a link's description: where it leads, and nothing that is secret.
+_PLACE = ("device", "remote", "source", "path", "vni", "port", "uplink")
+
+
+@dataclass(frozen=True)
+class LinkStatus:
+    """An interface with a link of the host behind it."""
+
+    name: str
+    """The interface's, in the stack."""
+    kind: str
+    """Of the link: "tap", "packet", "vxlan", "wire", ..."""
+    wrappers: tuple[str, ...]
+    """Around it, the outermost first: "impair", "pcap"."""
+    place: dict[str, str | int]
+    """Where it leads: the "device" of the host, "remote" and the like, what the kind has of it."""
+    up: bool
+    carrier: bool
+    addresses: tuple[str, ...]
+    """With prefix lengths; those of IPv6's own making, too."""
+    mtu: int
+    """Bytes."""
+    counters: dict[str, int]
+    """tx_frames, tx_bytes, rx_frames, rx_bytes, tx_dropped, rx_dropped, ..., since it was added."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The kernel's memory, bytes."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class Dns:
+    """How names are looked up."""
+
+    nameservers: tuple[str, ...]
+    """None: the host's resolver does it."""
+    search: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A stack at one moment."""
+
+    time_s: float
+    """Of `time.monotonic`: for rates between two of them."""
+    hostname: str
+    kernel: str
+    """Its release."""
+    memory: Memory
+    mptcp_mode: str
+    preset: str | None
+    """What `mptcp.preset` was told."""
+    limits: Limits
+    endpoints: tuple[Endpoint, ...]
+    links: tuple[LinkStatus, ...]
+    connections: tuple[Connection, ...]
+    listeners: tuple[Listener, ...]
+    dns: Dns
+    counters: dict[str, int]
+    """Those of MPTCP that are not 0. Source: /proc/net/netstat, MPTcpExt."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process with its stacks."""
+
+    version: int
+    pid: int
+    command: tuple[str, ...]
+    python: str
+    time: float
+    """Of `time.time`."""
+    stacks: tuple[Snapshot, ...]
+    report: dict[str, Any]
+    """`lklsock.report()`: what patching came to, the sockets of each world, options refused."""
+
+
+def snapshot(stack: Stack | None = None) -> Snapshot:
+    """What is going on in a stack.
+
+    Args:
+        stack: Which; None for the current one.
+
+    Raises:
+        KernelError: It is halted, or has panicked.
+    """
+    from .. import mptcp
+
+    stack = stack or current_stack()
+    kernel = stack.kernel
+    links = _links(stack)
+    owners = {address.partition("/")[0]: link.name for link in links for address in link.addresses}
+    found, listeners = connections(kernel, owners)
+    paths = mptcp.paths(stack)
+    statistics = stack.statistics()
+    config = stack.dns
+    return Snapshot(
+        time_s=time.monotonic(),
+        hostname=stack.sysctl("kernel.hostname"),
+        kernel=kernel.version,
+        memory=Memory(
+            total_bytes=statistics["total_pages"] * _PAGE_BYTES,
+            free_bytes=statistics["free_pages"] * _PAGE_BYTES,
+        ),
+        mptcp_mode=stack.mptcp_mode,
+        preset=None if paths is None else paths.preset,
+        limits=mptcp.limits(stack),
+        endpoints=tuple(mptcp.endpoints(stack)),
+        links=links,
+        connections=found,
+        listeners=listeners,
+        dns=Dns(tuple(map(str, stack.nameservers)), tuple(config.search)),
+        counters={name: count for name, count in mptcp.counters(stack).items() if count},
+    )
+
+
+def process(stacks: tuple[Stack, ...] = ()) -> Process:
+    """What is going on in this process.
+
+    Args:
+        stacks: Of these; none for all that run.
+    """
+    from .. import monkey
+
+    shown = []
+    for stack in in_order(stacks):
+        try:
+            if stack.state == "running":
+                shown.append(snapshot(stack))
+        except KernelError:
+            # It has ended meanwhile.
+            continue
+    return Process(
+        version=VERSION,
+        pid=os.getpid(),
+        command=tuple(sys.orig_argv),
+        python=".".join(map(str, sys.version_info[:3])),
+        time=time.time(),
+        stacks=tuple(shown),
+        report=vars(monkey.report()),
+    )
+
+
+def in_order(stacks: tuple[Stack, ...]) -> tuple[Stack, ...]:
+    """These, or those that run: always in the same order, for they go by their numbers."""
+    return stacks or tuple(sorted(running_stacks(), key=id))
+
+
+def _links(stack: Stack) -> tuple[LinkStatus, ...]:
+    states: dict[int, _rtnetlink.LinkState] = {}
+    addresses: dict[int, list[str]] = {}
+    sock = stack.kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _rtnetlink.NETLINK_ROUTE)
+    try:
+        for request in (_rtnetlink.link_request(), _rtnetlink.address_request()):
+            sock.sendto(request, 0, (0, 0))
+            for state in _rtnetlink.answers(sock):
+                if isinstance(state, _rtnetlink.LinkState):
+                    states[state.ifindex] = state
+                else:
+                    addresses.setdefault(state.ifindex, []).append(str(state.subnet))
+    finally:
+        sock.close()
+    return tuple(
+        _link(interface, states[interface.ifindex], tuple(addresses.get(interface.ifindex, ())))
+        for interface in stack.interfaces
+        if interface.ifindex in states
+    )
+
+
+def _link(
+    interface: Interface, state: _rtnetlink.LinkState, addresses: tuple[str, ...]
+) -> LinkStatus:
+    assert interface.link is not None
+    link: Any = interface.link
+    inner = interface.opened or innermost(link)
+    wrappers = []
+    while link is not innermost(link):
+        wrappers.append(type(link).__name__.lower())
+        link = link.link
+    place = {name: getattr(inner, name, None) for name in _PLACE}
+    if inner.kind == "tap":
+        place["device"] = inner.name
+    return LinkStatus(
+        name=interface.name,
+        kind=inner.kind,
+        wrappers=tuple(wrappers),
+        place={name: value for name, value in place.items() if isinstance(value, str | int)},
+        up=bool(state.flags & _rtnetlink.IFF_UP),
+        carrier=bool(state.flags & _rtnetlink.IFF_LOWER_UP),
+        addresses=addresses,
+        mtu=state.mtu,
+        counters=interface.counters(),
+    )
