@@ -44,8 +44,9 @@ TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
     from typing import Any
 
-    from . import dns, errors, link, monkey, mptcp, socket, stack, status
+    from . import config, dns, errors, link, monkey, mptcp, socket, stack, status
     from .errors import (
+        ConfigError,
         KernelBootError,
         KernelError,
         KernelNotRunningError,
@@ -56,12 +57,14 @@ if TYPE_CHECKING:
     from .stack import Stack, current_stack, default_stack, set_default_stack
 
 __all__ = [
+    "ConfigError",
     "KernelBootError",
     "KernelError",
     "KernelNotRunningError",
     "KernelPanicError",
     "PatchWarning",
     "Stack",
+    "config",
     "current_stack",
     "default_stack",
     "dns",
@@ -82,6 +85,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ConfigError": "errors",
     "KernelBootError": "errors",
     "KernelError": "errors",
     "KernelNotRunningError": "errors",

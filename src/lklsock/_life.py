@@ -28,7 +28,7 @@ class Life:
         memory_bytes, command_line, hostname, console_level: See `lklsock.Stack`.
 
     Attributes:
-        recipe: What the stack was told, for forked children.
+        recipe: What the stack was told, for forked children; before it boots, what it will be.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Life:
             return self._start() if kernel is None else kernel
 
     def _booting(self) -> _lkl.Kernel | None:
-        """The kernel that is being told what the parent's was told, for who does that."""
+        """The kernel that is being told what it is to know from its boot on, for who does that."""
         if self._unfinished is None:
             return None
         (kernel, thread), me = self._unfinished, get_ident()
@@ -88,9 +88,8 @@ class Life:
             check_forkable(self._opened_interfaces(), self._inherited.pid)
         kernel = _lkl.Kernel(_library())
         kernel.boot(self._memory_bytes, self._command_line, self._hostname, self._console_level)
-        if self._inherited is not None:
-            self._tell_again(kernel)
-            self._inherited = None
+        self._tell(kernel)
+        self._inherited = None
         self._kernel = kernel
         _running.add(self)
         return kernel
@@ -99,7 +98,8 @@ class Life:
         """Those with a link, which a forked child would have to open once more."""
         return ()
 
-    def _tell_again(self, kernel: _lkl.Kernel) -> None:
+    def _tell(self, kernel: _lkl.Kernel) -> None:
+        """Tells it what the parent's was told, or what a configuration has noted."""
         self._unfinished = kernel, get_ident()
         try:
             self.recipe.follow(self)
@@ -155,10 +155,11 @@ class Life:
         from ._netlink import NetlinkThread
 
         self.boot()
-        with self._lock:
-            if self._netlink is None:
-                self._netlink = NetlinkThread()
-            return self._netlink
+        # While it boots, the lock is held by who waits for the thread.
+        if self._netlink is None:
+            with self._lock:
+                self._netlink = self._netlink or NetlinkThread()
+        return self._netlink
 
     def _end_netlink(self) -> None:
         netlink, self._netlink = self._netlink, None

@@ -22,7 +22,7 @@ Connection = int | _stdlib.socket
 ENDPOINTS_MAX = 8
 """MPTCP_PM_ADDR_MAX."""
 
-_ENDPOINT_FLAGS = {"signal": 1, "subflow": 2, "backup": 4, "fullmesh": 8, "implicit": 16}
+ENDPOINT_FLAGS = {"signal": 1, "subflow": 2, "backup": 4, "fullmesh": 8, "implicit": 16}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def endpoint_add(
         attributes["port"] = port
     if ifname is not None:
         attributes["if_idx"] = name_to_index(stack.kernel, ifname)
-    elif attributes["flags"] & (_ENDPOINT_FLAGS["subflow"] | _ENDPOINT_FLAGS["fullmesh"]):
+    elif attributes["flags"] & (ENDPOINT_FLAGS["subflow"] | ENDPOINT_FLAGS["fullmesh"]):
         index = interface_of(stack.kernel, ipaddress.ip_address(address))
         if index is not None:
             attributes["if_idx"] = index
@@ -311,9 +311,9 @@ def _address_attributes(address: str) -> dict[str, Any]:
 def _flag_bits(flags: Iterable[str]) -> int:
     bits = 0
     for flag in (flags,) if isinstance(flags, str) else flags:
-        if flag not in _ENDPOINT_FLAGS:
-            raise ValueError(f"flags are {', '.join(_ENDPOINT_FLAGS)}, not {flag!r}")
-        bits |= _ENDPOINT_FLAGS[flag]
+        if flag not in ENDPOINT_FLAGS:
+            raise ValueError(f"flags are {', '.join(ENDPOINT_FLAGS)}, not {flag!r}")
+        bits |= ENDPOINT_FLAGS[flag]
     return bits
 
 
@@ -326,7 +326,7 @@ def _endpoint(stack: Stack, attributes: Any) -> Endpoint:
     return Endpoint(
         id=get("ID"),
         address=get("ADDR4") or get("ADDR6"),
-        flags=frozenset(name for name, bit in _ENDPOINT_FLAGS.items() if bits & bit),
+        flags=frozenset(name for name, bit in ENDPOINT_FLAGS.items() if bits & bit),
         port=get("PORT") or 0,
         ifname=index_to_name(stack.kernel, index) if index else None,
     )

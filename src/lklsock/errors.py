@@ -8,6 +8,7 @@ that a program's `except OSError: retry` cannot spin on a kernel that is gone.
 from . import _lkl
 
 __all__ = [
+    "ConfigError",
     "KernelBootError",
     "KernelError",
     "KernelNotRunningError",
@@ -51,6 +52,21 @@ class KernelPanicError(KernelError):
 
     def __str__(self) -> str:
         return _with_console(self)
+
+
+class ConfigError(ValueError):
+    """A configuration file is not there, or not right.
+
+    Attributes:
+        problems: All that is wrong with it: file, line, key, and what was expected.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 class PatchWarning(RuntimeWarning):

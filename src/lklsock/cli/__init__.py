@@ -12,7 +12,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("demo", "run", "status")
+COMMANDS = ("config", "demo", "run", "status")
 
 EXIT_INTERRUPTED = 130
 

@@ -6,15 +6,21 @@ the stack, which has no way out until it is given links.
 
 Processes that it forks are like it. Programs that it starts anew are not: set LKLSOCK_PATCH=1 in
 their environment.
+
+A configuration (`python -m lklsock config example`) gives the stack links, a preset and the rest.
+Options go before what it says; with --tap its links are left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from . import _config_option
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..link import Tap
 
 HELP = "run a Python program on the stack, unchanged"
@@ -26,6 +32,7 @@ _EXIT_FAILED = 1
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     parser.usage = "%(prog)s [option] ... [-c COMMAND | -m MODULE | FILE | -] [argument] ..."
+    _config_option.add_arguments(parser)
     add = parser.add_argument
     add(
         "--policy",
@@ -87,19 +94,39 @@ def run(options: argparse.Namespace) -> int:
 def _prepare(options: argparse.Namespace) -> bool:
     """Patches this process, and gives the stack its links."""
     from .. import monkey, status
-    from ..errors import KernelError
+    from ..errors import ConfigError, KernelError
 
     status.serve_by_default()
     if options.report:
         _report_at_exit()
-    monkey.patch(policy=options.policy, listen=options.listen, mptcp=options.mptcp)
+    named = {name: getattr(options, name) for name in ("policy", "listen", "mptcp")}
     try:
+        config = _config_option.load(options)
+        if config is not None:
+            named = _configure(config, options, named)
+        monkey.patch(**named)
         for number, tap in enumerate(options.tap):
             _add_path(tap, is_first=not number)
-    except (KernelError, OSError) as error:
+    except (ConfigError, KernelError, OSError) as error:
         print(f"run: {error}", file=sys.stderr)
         return False
     return True
+
+
+def _configure(
+    config: Config, options: argparse.Namespace, named: dict[str, Any]
+) -> dict[str, Any]:
+    """Makes the default stack. Returns the arguments for `patch`."""
+    from ..stack import set_default_stack
+
+    settings = config.patch_settings()
+    given = {name: value for name, value in named.items() if value is not None}
+    for name in given.keys() & settings.keys():
+        _config_option.say_overruled(f"run: --{name}", name, config)
+    if options.tap and config.has_links:
+        _config_option.say_overruled("run: --tap", "the links", config)
+    set_default_stack(config.make_stack(links=not options.tap))
+    return {**settings, **given}
 
 
 def _add_path(tap: Tap, is_first: bool) -> None:

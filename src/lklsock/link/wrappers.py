@@ -62,6 +62,8 @@ class Impair:
 
     Attributes:
         link: The link, or another wrapper around one.
+        delay_ms, jitter_ms, loss, reorder: As in `Direction`, for both directions.
+        rate_bit_per_s, queue_bytes: As in `Direction`, for each direction.
         seed: Makes loss, jitter and reordering repeatable.
         tx: What leaves the stack, where it differs from the rest; see `Direction`.
         rx: What comes in.

@@ -182,9 +182,9 @@ def patch_from_environment(text: str) -> None:
     from . import _environment
 
     try:
-        patch(**_environment.parsed(text))
+        patch(**_environment.settings(text))
     except ValueError as error:
-        sys.stderr.write(f"lklsock: not patched: {_environment.VARIABLE}: {error}\n")
+        sys.stderr.write(f"lklsock: not patched: {error}\n")
 
 
 def _named(**settings: object) -> _Settings:

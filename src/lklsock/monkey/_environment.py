@@ -1,6 +1,8 @@
-"""What the environment variable LKLSOCK_PATCH says."""
+"""What the environment variables LKLSOCK_PATCH and LKLSOCK_CONFIG say."""
 
 from __future__ import annotations
+
+import os
 
 from . import _patching
 
@@ -10,7 +12,34 @@ if TYPE_CHECKING:
 
 VARIABLE = "LKLSOCK_PATCH"
 
+_CONFIG = "LKLSOCK_CONFIG"
 _KEYS = ("policy", "listen", "mptcp")
+
+
+def settings(text: str) -> dict[str, Any]:
+    """The arguments for `patch`.
+
+    LKLSOCK_CONFIG may name a file for the default stack, which boots when it is first needed; what
+    LKLSOCK_PATCH says goes before it. No other configuration is looked for: every Python that
+    starts in some directory would be concerned.
+
+    Raises:
+        ValueError: One of them says something else.
+    """
+    try:
+        named = parsed(text)
+    except ValueError as error:
+        raise ValueError(f"{VARIABLE}: {error}") from None
+    if not os.environ.get(_CONFIG):
+        return named
+    from .. import config
+    from ..stack import set_default_stack
+
+    path = config.find()
+    assert path is not None
+    found = config.load(path)
+    set_default_stack(found.make_stack(boot=False))
+    return {**found.patch_settings(), **named}
 
 
 def parsed(text: str) -> dict[str, Any]:
