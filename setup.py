@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pybind11
 from pybind11.setup_helpers import ParallelCompile, Pybind11Extension
 from setuptools import Command, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
@@ -18,9 +21,10 @@ HERE = Path(__file__).resolve().parent
 KERNEL_SOURCES = HERE / "third_party" / "lkl"
 
 # A build backend (PEP 517) does not put the project's directory on the path.
-sys.path.insert(0, str(KERNEL_SOURCES))
+sys.path[:0] = [str(KERNEL_SOURCES), str(HERE / "wheels")]
 
 import kernel_build  # noqa: E402
+import sbom  # noqa: E402
 from kernel_cache import files_below  # noqa: E402
 from kernel_tools import BuildError  # noqa: E402
 
@@ -73,12 +77,13 @@ class BuildKernel(_PutsFiles):
     def get_source_files(self) -> list[str]:
         """What a source distribution needs for this step, and for the extension's headers."""
         suffixes = (".py", ".c", ".h", ".S", ".cpp", ".config", ".patch", ".md")
-        return sorted(
+        files = [
             file.relative_to(HERE).as_posix()
             for directory in (KERNEL_SOURCES, HERE / "csrc")
             for file in files_below(directory)
             if file.suffix in suffixes or file.name.startswith(("Kconfig", "Kbuild", "Makefile"))
-        )
+        ]
+        return sorted([*files, "wheels/sbom.py"])
 
     def get_outputs(self) -> list[str]:
         """The files that `run` puts into the wheel."""
@@ -144,6 +149,29 @@ class Build(build):
     ]
 
 
+class Wheel(bdist_wheel):
+    """`bdist_wheel` with a bill of materials of what is not Python in the wheel (PEP 770)."""
+
+    def write_wheelfile(self, wheelfile_base: Any, *arguments: Any, **names: Any) -> None:
+        """Writes WHEEL, and beside it the bill, if the kernel was built: a wheel has it always."""
+        super().write_wheelfile(wheelfile_base, *arguments, **names)
+        info = Path(self.bdist_dir or "", KERNEL_DIRECTORY, kernel_build.BUILD_INFO)
+        if not info.is_file():
+            return
+        metadata: Any = self.distribution.metadata
+        bill = Path(wheelfile_base, "sboms", sbom.FILE_NAME)
+        bill.parent.mkdir(exist_ok=True)
+        bill.write_text(
+            sbom.sbom(
+                metadata.version,
+                metadata.license_expression,
+                json.loads(info.read_text(encoding="utf-8")),
+                pybind11.__version__,
+            ),
+            encoding="utf-8",
+        )
+
+
 class BuildExtension(build_ext):
     """`build_ext` that compiles C as C, C++ as C++, and exports the module's entry alone."""
 
@@ -178,6 +206,7 @@ ParallelCompile("LKLSOCK_JOBS").install()
 
 setup(
     cmdclass={
+        "bdist_wheel": Wheel,
         "build": Build,
         "build_ext": BuildExtension,
         "build_kernel": BuildKernel,

@@ -187,8 +187,13 @@ def check_library(library: Path, toolchain: Toolchain, env: Mapping[str, str]) -
         raise BuildError(f"{library.name} is not as it must be: {'; '.join(faults)}")
 
 
-def library_faults(readelf: str) -> list[str]:
-    """What is wrong with a library, by `readelf -W -d -l --dyn-syms`."""
+def library_faults(readelf: str, exports: str = "lkl_") -> list[str]:
+    """What is wrong with a library, by `readelf -W -d -l --dyn-syms`.
+
+    Args:
+        readelf: what that printed.
+        exports: how the names of all that it exports begin.
+    """
     faults = []
     if re.search(r"\bTEXTREL\b", readelf):
         faults.append("it has text relocations")
@@ -200,9 +205,9 @@ def library_faults(readelf: str) -> list[str]:
         readelf,
         re.MULTILINE,
     )
-    foreign = sorted(name for name in exported if not name.startswith("lkl_"))
+    foreign = sorted(name for name in exported if not name.startswith(exports))
     if foreign:
         faults.append(f"it exports {', '.join(foreign[:10])}")
-    if not any(name.startswith("lkl_") for name in exported):
-        faults.append("it exports no lkl_* function")
+    if not any(name.startswith(exports) for name in exported):
+        faults.append(f"it exports no {exports}* function")
     return faults

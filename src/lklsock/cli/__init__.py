@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 COMMANDS = ("config", "demo", "run", "status")
 
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 class _Version(argparse.Action):
-    """Prints what is installed: the package, and the kernel in it."""
+    """Prints what is installed: the package, the kernel in it, and what made it."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib import metadata
@@ -75,5 +76,19 @@ class _Version(argparse.Action):
         except KernelError as error:
             parser.exit(1, f"lklsock {package}, without a kernel: {error}\n")
         python = ".".join(map(str, sys.version_info[:3]))
-        sys.stdout.write(f"lklsock {package}, Linux {kernel}, Python {python}\n")
+        sys.stdout.write(
+            f"lklsock {package}, Linux {kernel}, Python {python}\n" + "".join(_provenance())
+        )
         parser.exit()
+
+
+def _provenance() -> Iterator[str]:
+    """What the kernel was made of, by the build-info.json that lies beside it."""
+    from importlib import resources
+
+    facts = json.loads(resources.files("lklsock").joinpath("_kernel/build-info.json").read_text())
+    yield f"kernel    {facts.get('source', 'of unknown source')}\n"
+    yield f"port      {facts.get('port_sha256', 'unknown')[:12]}"
+    yield f", {len(facts.get('patches', ()))} patches\n"
+    yield f"compiler  {facts.get('compiler', 'unknown')}, {facts.get('libc', 'unknown libc')}\n"
+    yield f"library   sha256 {facts.get('library_sha256', 'unknown')}\n"
