@@ -6,6 +6,10 @@
 #   make test-full   the same, and sanitizers, lockdep, KUnit, and what takes long
 #   make bench       the benchmarks, beside the host's kernel
 #   make check       style and types
+#   make tox         the tests on every CPython at hand, against wheels
+#   make wheel       a wheel for this Python, into wheels/dist, tried in an environment of its own
+#   make wheels-aarch64   one for aarch64, cross-built, tried under qemu-user
+#   make release-check    whether what is in wheels/dist may be published
 #   make build       the kernel and the extension, in place
 #   make clean       remove what was built here; the cache of kernels stays
 #
@@ -21,12 +25,23 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc patch:patch
 TEST_PROGRAMS := /etc/services:netbase ip:iproute2 tcpdump:tcpdump openssl:openssl \
 	redis-check-rdb:redis-tools dnsmasq:dnsmasq-base mariadbd:mariadb-server-core
-FULL_PROGRAMS := clang:clang
+# checkpatch.pl takes modules that perl-base lacks; pod2man is in the same package.
+CHECK_PROGRAMS := pod2man:perl
+HEADERS := /usr/include/$(shell uname -m)-linux-gnu
+FULL_PROGRAMS := clang:clang /usr/include/openssl/ssl.h:libssl-dev /usr/include/zlib.h:zlib1g-dev \
+	/usr/include/lzma.h:liblzma-dev /usr/include/bzlib.h:libbz2-dev $(HEADERS)/ffi.h:libffi-dev
+AARCH64_COMPILER := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+	/usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross
+AARCH64_PROGRAMS := $(AARCH64_COMPILER) aarch64-linux-gnu-g++:g++-aarch64-linux-gnu \
+	qemu-aarch64:qemu-user
+TOX_PYTHONS := 3.10 3.11 3.12 3.13
 PYTHONS := $(or $(LKLSOCK_PYTHON),python3 python3.13 python3.12 python3.11 python3.10)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: machine venv kernel build demo test test-full bench check clean
+.PHONY: machine venv kernel build demo test test-full bench clean \
+	check check-python check-types check-port \
+	tox wheel wheels-aarch64 kernel-aarch64 release-check
 
 define PYTHON_CHECK
 import ensurepip, lzma, os, sys, sysconfig, venv
@@ -106,6 +121,14 @@ $(STAMPS)/lint: pyproject.toml $(PYTHON)
 	@$(PYTHON) -m pip install --quiet --group lint 'pyroute2>=0.9'
 	@touch $@
 
+$(STAMPS)/wheels: pyproject.toml $(PYTHON)
+	@$(PYTHON) -m pip install --quiet --group wheels
+	@touch $@
+
+$(STAMPS)/tox: pyproject.toml $(PYTHON)
+	@$(PYTHON) -m pip install --quiet --group tox
+	@touch $@
+
 build: kernel $(STAMPS)/package
 
 demo: build
@@ -120,15 +143,46 @@ test-full: build $(STAMPS)/apps
 	@$(KERNEL_BUILD) --sanitize address --output build/kernel/address --all-files
 	@$(KERNEL_BUILD) --sanitize thread --output build/kernel/thread --all-files
 	@$(MAKE) --no-print-directory -C tests/csrc check-full
+	@$(PYTHON) wheels/free_threaded.py
+	@$(MAKE) --no-print-directory tox TOX_ARGUMENTS='-e 3.13t' TOX_PYTHONS=3.13t
 	@$(PYTHON) -m pytest -m 'full or not full'
 
 bench: build
 	@$(PYTHON) benchmarks/run.py
 
-check: $(STAMPS)/lint
+# What pre-commit and tox run, too.
+check: EXTRA_PROGRAMS := $(CHECK_PROGRAMS)
+check: check-python check-types check-port
+
+check-python: $(STAMPS)/lint
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+
+check-types: build $(STAMPS)/lint
 	$(VENV)/bin/mypy
+	$(PYTHON) -m mypy.stubtest lklsock._lkl --allowlist tests/stubtest.allowlist
+
+check-port: kernel
+	$(PYTHON) third_party/lkl/checkpatch.py
+
+tox: build $(STAMPS)/tox
+	@$(PYTHON) -m tox run $(TOX_ARGUMENTS) \
+		$$($(PYTHON) wheels/interpreters.py $(TOX_PYTHONS) | sed 's/^/--discover /')
+
+wheel: $(STAMPS)/wheels
+	@$(PYTHON) wheels/native.py
+
+wheels-aarch64: EXTRA_PROGRAMS := $(AARCH64_PROGRAMS)
+wheels-aarch64: $(STAMPS)/wheels
+	@$(PYTHON) wheels/aarch64.py
+
+# The other architecture must not rot.
+kernel-aarch64: EXTRA_PROGRAMS := $(AARCH64_COMPILER)
+kernel-aarch64: $(PYTHON)
+	@CROSS_COMPILE=aarch64-linux-gnu- $(KERNEL_BUILD) --output build/kernel/aarch64
+
+release-check: $(STAMPS)/wheels
+	@$(PYTHON) wheels/release_check.py
 
 clean:
-	rm -rf $(VENV) $(STAMPS) build dist src/*.egg-info src/lklsock/_kernel src/lklsock/*.so
+	rm -rf $(VENV) $(STAMPS) .tox build dist wheels/dist src/*.egg-info src/lklsock/_kernel src/lklsock/*.so
