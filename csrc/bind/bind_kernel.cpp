@@ -54,6 +54,13 @@ static void kernel_boot(const kernel &self, uint64_t memory_bytes, const std::st
 	}
 }
 
+static std::unique_ptr<kernel> kernel_shared()
+{
+	struct instance *instance = without_gil([] { return instance_shared(); });
+
+	return instance ? std::unique_ptr<kernel>(new kernel{kernel_ref(instance)}) : nullptr;
+}
+
 static uint64_t deadline_after(double timeout_s)
 {
 	struct timespec now;
@@ -130,6 +137,15 @@ void bind_kernel(py::module_ &m)
 		.def("statistics", &kernel_statistics);
 	m.def("fork_hold", &instance_fork_hold)
 		.def("fork_release", [] { without_gil([] { instance_fork_release(); }); });
+	m.def("shared_kernel", &kernel_shared)
+		.def(
+			"share_kernel",
+			[](const kernel &self, bool replace) {
+				return without_gil([&] { return instance_share(self.ref.instance, replace); });
+			},
+			py::arg("kernel"), py::arg("replace") = false);
+	m.def("in_main_interpreter",
+	      [] { return PyInterpreterState_Get() == PyInterpreterState_Main(); });
 	bind_door(m, type);
 	bind_link(m, type);
 	bind_network(type);

@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@ struct instance {
 /* The list, and every dlopen and dlclose of ours: fork(2) must not see the dynamic linker at work. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct instance *first, *last;		/* in the order of loading */
+static struct instance *shared;			/* under lock */
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static atomic_int holds;			/* instance_fork_hold() without its release */
 
@@ -62,6 +64,7 @@ static void fork_child(void)
 	/* Their owners may hold them for ever; the child's own forks are not their business. */
 	first = NULL;
 	last = NULL;
+	shared = NULL;
 	atomic_store(&holds, 0);
 	pthread_mutex_unlock(&lock);
 }
@@ -199,6 +202,8 @@ static void unload(struct instance *instance)
 	state = instance->api->state();
 	pthread_mutex_lock(&lock);
 	list_remove(instance);
+	if (shared == instance)
+		shared = NULL;
 	if (state != LKLSOCK_PANICKED)
 		dlclose(instance->handle);
 	pthread_mutex_unlock(&lock);
@@ -213,21 +218,56 @@ void instance_put(struct instance *instance)
 	free(instance);
 }
 
+/* lock held. Return: whether there was a reference left to add one to. */
+static bool get_unless_last(struct instance *instance)
+{
+	int refs = atomic_load_explicit(&instance->refs, memory_order_relaxed);
+
+	while (refs && !atomic_compare_exchange_weak(&instance->refs, &refs, refs + 1))
+		;
+	return refs != 0;
+}
+
+/* lock held. */
+static bool is_running(const struct instance *instance)
+{
+	return instance && instance_state(instance) == LKLSOCK_RUNNING;
+}
+
+bool instance_share(struct instance *instance, bool replace)
+{
+	bool done;
+
+	pthread_mutex_lock(&lock);
+	if (replace || !is_running(shared))
+		shared = instance;
+	done = shared == instance;
+	pthread_mutex_unlock(&lock);
+	return done;
+}
+
+struct instance *instance_shared(void)
+{
+	struct instance *found = NULL;
+
+	pthread_mutex_lock(&lock);
+	if (is_running(shared) && get_unless_last(shared))
+		found = shared;
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
 struct instance *instance_by_shadow(int host_fd, struct lklsock_socket **sock)
 {
 	struct instance *found = NULL;
 
 	pthread_mutex_lock(&lock);
 	for (struct instance *i = first; i && !found; i = i->next) {
-		int refs = atomic_load_explicit(&i->refs, memory_order_relaxed);
-
 		*sock = i->api->socket_by_shadow(host_fd);
 		if (!*sock)
 			continue;
 		/* One that is being unloaded hangs its shadows up. */
-		while (refs && !atomic_compare_exchange_weak(&i->refs, &refs, refs + 1))
-			;
-		if (refs)
+		if (get_unless_last(i))
 			found = i;
 		else
 			i->api->socket_put(*sock);

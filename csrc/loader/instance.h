@@ -14,6 +14,7 @@
 #ifndef LOADER_INSTANCE_H
 #define LOADER_INSTANCE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include <lklsock.h>
@@ -40,6 +41,14 @@ void instance_put(struct instance *instance);
  */
 void instance_fork_hold(void);
 void instance_fork_release(void);
+
+/*
+ * The kernel of the process, which its interpreters share, for as long as somebody has it and it runs.
+ * Return: false if another one is that already, and is not to be replaced.
+ */
+bool instance_share(struct instance *instance, bool replace);
+/* Return: it, with a reference, or NULL. */
+struct instance *instance_shared(void);
 
 /* Of the kernel that has this shadow, with a reference, and one to the socket; or NULL. */
 struct instance *instance_by_shadow(int host_fd, struct lklsock_socket **sock);

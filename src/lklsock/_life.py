@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from ._netlink import NetlinkThread
 
 
+# How a kernel stands to the other interpreters of the process: it is not theirs; it is the one
+# that was booted first; it takes the place of that.
+NOT_SHARED, SHARED, GIVEN = range(3)
+
+
 class Life:
     """What owns a kernel, which boots when first needed.
 
@@ -41,6 +46,7 @@ class Life:
         self.recipe = Recipe()
         self._lock = RLock()
         self._kernel: _lkl.Kernel | None = None
+        self._sharing = NOT_SHARED
         self._netlink: NetlinkThread | None = None
         self._halted = False
         # In a forked child: the parent's, until it boots; its own, and who boots it, meanwhile.
@@ -86,13 +92,29 @@ class Life:
             from ._interface import check_forkable
 
             check_forkable(self._opened_interfaces(), self._inherited.pid)
+        if self._sharing == SHARED and (kernel := _lkl.shared_kernel()) is not None:
+            self._inherited = None
+        else:
+            kernel = self._new_kernel()
+        self._kernel = kernel
+        _running.add(self)
+        return kernel
+
+    def _new_kernel(self) -> _lkl.Kernel:
         kernel = _lkl.Kernel(_library())
         kernel.boot(self._memory_bytes, self._command_line, self._hostname, self._console_level)
         self._tell(kernel)
         self._inherited = None
-        self._kernel = kernel
-        _running.add(self)
+        if self._sharing != NOT_SHARED and not _lkl.share_kernel(kernel, self._sharing == GIVEN):
+            kernel.halt(0)  # another interpreter was faster
+            return self._start()
         return kernel
+
+    def share(self, sharing: int) -> None:
+        """Makes the kernel, now or when it boots, that of all interpreters that have none yet."""
+        self._sharing = sharing
+        if self._kernel is not None:
+            _lkl.share_kernel(self._kernel, sharing == GIVEN)
 
     def _opened_interfaces(self) -> Iterable[Interface]:
         """Those with a link, which a forked child would have to open once more."""
@@ -185,7 +207,10 @@ def _library() -> str:
 
 def _halt_all() -> None:
     process_ends()
+    everything = _lkl.in_main_interpreter()
     for life in list(_running):
+        if life._sharing != NOT_SHARED and not everything:
+            continue  # others have it, too
         # A dead kernel has nothing to say good-bye to.
         with suppress(KernelError):
             life.halt()

@@ -227,6 +227,15 @@ class Socket:
 def socket_by_shadow(fd: int, family: int) -> Socket | None:
     """The socket whose shadow this host descriptor, or a copy of it, is; of any kernel."""
 
+def share_kernel(kernel: Kernel, replace: bool = False) -> bool:
+    """Makes it the one kernel that the interpreters of this process share, while it runs.
+
+    Returns:
+        Whether it is that: another one that runs is replaced only if asked for.
+    """
+
+def shared_kernel() -> Kernel | None: ...
+def in_main_interpreter() -> bool: ...
 def fork_hold() -> None:
     """From now on, until fork_release, kernels do not start their threads again after a fork.
 

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 
 from . import _lkl, _resolver, _socket
-from ._life import Life, running
+from ._life import GIVEN, SHARED, Life, running
 from ._sysctl import path_of
 
 TYPE_CHECKING = False  # typing itself takes a while to import
@@ -303,11 +303,16 @@ _default_lock = allocate_lock()
 
 
 def default_stack() -> Stack:
-    """The stack of every socket that is not made for another; made now if there is none yet."""
+    """The stack of every socket that is not made for another; made now if there is none yet.
+
+    The interpreters of a process share it: one that has none of its own yet uses the kernel that
+    another one booted for it, with the links and addresses that are there.
+    """
     global _default
     with _default_lock:
         if _default is None:
             _default = Stack()
+            _default.share(SHARED)
         return _default
 
 
@@ -316,6 +321,7 @@ def set_default_stack(stack: Stack) -> None:
     global _default
     with _default_lock:
         _default = stack
+        stack.share(GIVEN)
 
 
 def current_stack() -> Stack:

@@ -14,7 +14,7 @@ import pytest
 from own_process import in_own_process
 
 import lklsock
-from lklsock import _lkl
+from lklsock import Stack, _lkl, default_stack, set_default_stack
 
 LIBRARY = str(Path(lklsock.__file__).with_name("_kernel") / "liblkl.so")
 MEMORY_BYTES = 16 << 20
@@ -229,3 +229,48 @@ print(kernel.state)
 )
 def test_each_interpreter_boots_a_kernel_of_its_own(in_subprocess: object) -> None:
     assert in_subprocess(SUBINTERPRETER) == "halted\n" * 3 + "running\n"  # type: ignore[operator]
+
+
+SHARED_DEFAULT = """
+import _xxsubinterpreters as interpreters
+from lklsock import default_stack, socket
+server = socket.create_server(("127.0.0.1", 0))
+inner = f'''
+from lklsock import socket
+client = socket.create_connection(("127.0.0.1", {server.getsockname()[1]}))
+client.sendall(b"from the other interpreter")
+client.close()
+'''
+other = interpreters.create()
+result = interpreters.run_string(other, inner)
+assert result is None, result.formatted
+interpreters.destroy(other)
+with server.accept()[0] as peer:
+    print(peer.recv(100).decode())
+server.close()
+print(default_stack().state)
+"""
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="interpreters share extension modules before Python 3.12"
+)
+def test_interpreters_share_the_default_stack(in_subprocess: object) -> None:
+    assert in_subprocess(SHARED_DEFAULT) == "from the other interpreter\nrunning\n"  # type: ignore[operator]
+
+
+@in_own_process
+def test_default_stack_is_the_kernel_of_the_process_until_another_is_set() -> None:
+    assert _lkl.shared_kernel() is None
+    first = default_stack()
+    assert first.kernel.version
+    assert _lkl.shared_kernel() is not None
+    other = Stack(hostname="other")
+    set_default_stack(other)
+    other.boot()
+    first.halt()
+    shared = _lkl.shared_kernel()
+    assert shared is not None and shared.read_file("/proc/sys/kernel/hostname") == b"other\n"
+    del shared
+    other.halt()
+    assert _lkl.shared_kernel() is None
