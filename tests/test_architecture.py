@@ -19,7 +19,7 @@ LINES_MAX = 500
 
 # A module imports only what stands below it: in a later row, or later in its row.
 LAYERS = [
-    *("__main__", "cli", "status", "monkey"),
+    *("__main__", "cli", "proxy", "status", "monkey"),
     *("config", "_config_check", "_config_keys", "_config_schema", "_config_lines"),
     *("_patched", "socket", "mptcp", "mptcplib"),
     *("_mptcp_paths", "_mptcp_presets", "_mptcp_endpoints", "_mptcp_events", "dns", "stack"),

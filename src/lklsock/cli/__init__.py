@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
-COMMANDS = ("config", "demo", "run", "status")
+COMMANDS = ("config", "demo", "proxy", "run", "status")
 
 EXIT_INTERRUPTED = 130
 

@@ -1,0 +1,186 @@
+"""`python -m lklsock proxy`: what it says, what it refuses, and how it ends."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from command_line import LKLSOCK, TIMEOUT_S, run
+from required import library
+
+library("h11")
+
+from lklsock.cli.proxy import _LIMITS  # noqa: E402
+from lklsock.proxy import Limits  # noqa: E402
+
+
+class Running:
+    """The command, until the block ends.
+
+    Attributes:
+        said: What it has said until it was ready.
+        port: Where it listens.
+    """
+
+    def __init__(self, *arguments: str | Path) -> None:
+        self.process = subprocess.Popen(
+            [*LKLSOCK, "proxy", "--listen", "127.0.0.1:0", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.said = self.read_until("Ctrl-C ends it")
+        self.port = int(self.said.split("127.0.0.1:")[1].split()[0])
+
+    def read_until(self, text: str) -> str:
+        assert self.process.stderr is not None
+        said = ""
+        for line in self.process.stderr:
+            said += line
+            if text in line:
+                return said
+        raise AssertionError(f"it ended: {said}")
+
+    def rest(self) -> str:
+        _, err = self.process.communicate(timeout=TIMEOUT_S)
+        return err
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def proxy(*arguments: str | Path) -> Iterator[Running]:
+    running = Running(*arguments)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.communicate()
+
+
+def ask(running: Running, credentials: str = "") -> bytes:
+    with running.connect() as sock:
+        sock.sendall(b"GET http://10.0.0.1/ HTTP/1.0\r\n" + credentials.encode() + b"\r\n")
+        answer = b""
+        while data := sock.recv(65536):
+            answer += data
+        return answer
+
+
+def test_who_starts_it_the_first_time_is_told_what_to_do() -> None:
+    with proxy() as running:
+        assert "NO WAY OUT" in running.said
+        assert "--tap" in running.said
+        assert f"chromium --proxy-server=http://127.0.0.1:{running.port}" in running.said
+        answer = ask(running)
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert b"Network is unreachable" in answer
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it(number: signal.Signals) -> None:
+    with proxy() as running:
+        running.process.send_signal(number)
+        assert running.rest() == ""
+        assert running.process.returncode == 0
+
+
+def test_the_second_signal_does_not_wait_for_what_is_under_way() -> None:
+    with proxy() as running, running.connect() as sock:
+        sock.sendall(b"GET")
+        # It has been read: the command serves the one before the next.
+        ask(running)
+        running.process.send_signal(signal.SIGTERM)
+        running.read_until("may end within 30 s")
+        with pytest.raises(ConnectionRefusedError):
+            running.connect()
+        running.process.send_signal(signal.SIGTERM)
+        running.rest()
+        assert running.process.returncode == 0
+
+
+def test_users_are_made_and_read_again(tmp_path: Path) -> None:
+    def make(name: str, password: str) -> str:
+        return subprocess.run(
+            [*LKLSOCK, "proxy", "--hash-password", name],
+            input=f"{password}\n",
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=TIMEOUT_S,
+        ).stdout
+
+    users = tmp_path / "users"
+    users.write_text(make("ann", "x"))
+    ann = "Proxy-Authorization: Basic YW5uOng=\r\n"
+    with proxy("--auth-file", users) as running:
+        assert ask(running).startswith(b"HTTP/1.1 407 ")
+        assert ask(running, ann).startswith(b"HTTP/1.1 502 ")
+        users.write_text(make("bob", "x"))
+        running.process.send_signal(signal.SIGHUP)
+        running.read_until("read again")
+        assert ask(running, ann).startswith(b"HTTP/1.1 407 ")
+        assert ask(running, "Proxy-Authorization: Basic Ym9iOng=\r\n").startswith(b"HTTP/1.1 502 ")
+        # What is wrong changes nothing.
+        users.write_text("bob:x\n")
+        running.process.send_signal(signal.SIGHUP)
+        assert "line 1" in running.read_until("nothing is changed")
+        assert ask(running, "Proxy-Authorization: Basic Ym9iOng=\r\n").startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--listen", "0.0.0.0:0"], "0.0.0.0:0 can be reached by others: name users"),
+        (["--listen", "3128"], "is not an address and a port"),
+        (["--auth", "secret"], "a user is NAME:PASSWORD"),
+        (["--auth-file", "/missing"], "No such file"),
+        (["--allow-ports", "x"], "'x' is no port"),
+        (["--allow-destination", "10.0.0.1/8"], "10.0.0.1/8"),
+        (["--connections", "0"], "0 is not above 0"),
+        (["--hash-password", "a:b"], "has no colon"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(arguments: list[str], message: str) -> None:
+    done = run("proxy", *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("proxy", "--listen", where)
+    assert done.returncode == 1
+    assert done.stderr == f"proxy: {where}: {os.strerror(98)}\n"
+
+
+def test_without_h11_the_remedy_is_named(tmp_path: Path) -> None:
+    (tmp_path / "h11.py").write_text("raise ModuleNotFoundError('h11')")
+    command = [sys.executable, "-m", "lklsock", "proxy"]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "proxy: the proxy takes h11: pip install 'lklsock[proxy]'\n"
+
+
+def test_help_tells_the_limits_that_hold() -> None:
+    limits = Limits()
+    told = {option.lstrip("-").replace("-", "_"): what for option, _, what in _LIMITS}
+    assert set(told) == {field.name for field in fields(Limits)}
+    for name, what in told.items():
+        assert what.endswith(f"default: {getattr(limits, name):g}".replace("e+", "")), what

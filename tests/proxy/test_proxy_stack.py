@@ -1,0 +1,186 @@
+"""The proxy on a stack: its connections out are MPTCP's, over all links."""
+
+import asyncio
+import os
+import socket as stdlib
+from typing import Any
+
+from own_process import in_own_process
+from proxied import (
+    TIMEOUT_S,
+    answering,
+    ask,
+    client,
+    echo,
+    finished,
+    head,
+    proxying,
+    run,
+    serving,
+    status_of,
+    tunnel,
+)
+
+from lklsock import Stack, mptcp, socket
+from lklsock.link import Wire
+from lklsock.proxy import Guard, Upstream
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def joined_stacks(mptcp_mode: str = "prefer") -> tuple[Stack, Stack]:
+    """A stack for the proxy, and one for servers, with two wires between."""
+    near, far = Stack(hostname="near"), Stack(hostname="far", mptcp_mode=mptcp_mode)
+    for path in range(2):
+        one, other = Wire.pair()
+        near.add_link(one, addresses=[f"10.{path}.0.1/24"], gateway=f"10.{path}.0.2")
+        far.add_link(other, addresses=[f"10.{path}.0.2/24"], gateway=f"10.{path}.0.1")
+    mptcp.preset("aggregate", stack=near)
+    mptcp.limits(far, subflows=8, add_addr_accepted=8)
+    return near, far
+
+
+def listener(stack: Stack, family: int = socket.AF_INET) -> stdlib.socket:
+    with stack:
+        sock = socket.create_server(("", 0), family=family)
+    sock.setblocking(False)
+    return sock
+
+
+@in_own_process
+def test_a_tunnel_has_a_subflow_on_each_path() -> None:
+    async def main() -> None:
+        near, far = joined_stacks()
+        content = os.urandom(3_000_000)
+        async with serving(echo, listener(far)) as port:
+            async with proxying(Upstream.of_stack(near), guard=Guard()) as proxy:
+                async with tunnel(proxy, port, "10.0.0.2") as (reader, writer):
+                    (exchange,) = proxy.exchanges.values()
+                    upstream: Any = exchange.upstream
+                    assert exchange.mptcp
+                    for _ in range(1000):
+                        writer.write(b"x")
+                        await reader.readexactly(1)
+                        if len(mptcp.subflows(upstream)) == 2:
+                            break
+                        await asyncio.sleep(0.01)
+                    paths = {subflow.local[0] for subflow in mptcp.subflows(upstream)}
+                    assert paths == {"10.0.0.1", "10.1.0.1"}
+                    writer.write(content)
+                    writer.write_eof()
+                    assert await reader.read() == content
+                assert (await finished(proxy)).error is None
+
+    run(main())
+
+
+@in_own_process
+def test_a_server_without_mptcp_is_reached_by_tcp() -> None:
+    async def main() -> None:
+        near, far = joined_stacks(mptcp_mode="off")
+        async with serving(answering(OK), listener(far)) as port:
+            async with proxying(Upstream.of_stack(near), guard=Guard()) as proxy:
+                request = f"GET http://10.0.0.2:{port}/ HTTP/1.1\r\nHost: x\r\n".encode()
+                answer = await ask(proxy, request + b"Connection: close\r\n\r\n")
+                assert status_of(answer) == 200
+                exchange = await finished(proxy)
+                assert exchange.mptcp is False
+
+    run(main())
+
+
+@in_own_process
+def test_the_stack_itself_and_its_loopback_are_guarded() -> None:
+    async def main() -> None:
+        near, _ = joined_stacks()
+        async with serving(echo, listener(near)) as port:
+            async with proxying(Upstream.of_stack(near), guard=Guard()) as proxy:
+                for host in ("127.0.0.1", "10.0.0.1", "10.1.0.1"):
+                    answer = await ask(
+                        proxy, f"CONNECT {host}:{port} HTTP/1.0\r\nHost: x\r\n\r\n".encode()
+                    )
+                    assert status_of(answer) == 403, host
+
+    run(main())
+
+
+@in_own_process
+def test_without_links_nothing_is_reached_and_that_is_said() -> None:
+    async def main() -> None:
+        async with proxying(Upstream.of_stack(Stack()), guard=Guard()) as proxy:
+            answer = await ask(proxy, b"GET http://10.0.0.1/ HTTP/1.0\r\nHost: x\r\n\r\n")
+            assert status_of(answer) == 502
+            assert b"Network is unreachable" in answer
+
+    run(main())
+
+
+@in_own_process
+def test_datagrams_and_names_go_through_the_stack() -> None:
+    async def main() -> None:
+        near, far = joined_stacks()
+        with far:
+            server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(("10.0.0.2", 0))
+        server.setblocking(False)
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[bytes] = asyncio.Queue()
+
+        def answer() -> None:
+            data, source = server.recvfrom(1000)
+            arrived.put_nowait(data)
+            server.sendto(data[::-1], source)
+
+        loop.add_reader(server, answer)
+        port = server.getsockname()[1]
+        async with proxying(Upstream.of_stack(near), guard=Guard()) as proxy:
+            async with client(proxy) as (reader, writer):
+                writer.write(b"\5\1\0\5\3\0\1" + bytes(6))
+                relayed = (await reader.readexactly(12))[2:]
+                to = stdlib.inet_ntoa(relayed[4:8]), int.from_bytes(relayed[8:], "big")
+                with stdlib.socket(stdlib.AF_INET, stdlib.SOCK_DGRAM) as sock:
+                    sock.settimeout(TIMEOUT_S)
+                    sock.sendto(b"\0\0\0\1\x0a\0\0\2" + port.to_bytes(2, "big") + b"abc", to)
+                    assert await arrived.get() == b"abc"
+                    back = await asyncio.to_thread(sock.recv, 1000)
+                    assert back.endswith(b"cba")
+        loop.remove_reader(server)
+        server.close()
+
+    run(main())
+
+
+@in_own_process(timeout_s=90)
+def test_500_connections_at_once() -> None:
+    async def main() -> None:
+        near, far = joined_stacks()
+
+        async def one(proxy: Any, port: int, number: int) -> None:
+            async with tunnel(proxy, port, f"10.{number % 2}.0.2") as (reader, writer):
+                content = b"%d " % number * 1000
+                writer.write(content)
+                assert await reader.readexactly(len(content)) == content
+
+        async with serving(echo, listener(far)) as port:
+            async with proxying(Upstream.of_stack(near), guard=Guard()) as proxy:
+                await asyncio.gather(*(one(proxy, port, number) for number in range(500)))
+                await finished(proxy, 500)
+                assert all(exchange.mptcp for exchange in proxy.ended)
+
+    asyncio.run(asyncio.wait_for(main(), 80))
+
+
+@in_own_process
+def test_a_server_closes_and_heads_come_over_mptcp() -> None:
+    async def main() -> None:
+        near, far = joined_stacks()
+        async with serving(answering(OK), listener(far)) as port:
+            async with proxying(Upstream.of_stack(near), guard=Guard()) as proxy:
+                async with client(proxy) as (reader, writer):
+                    for _ in range(20):
+                        url = f"http://10.1.0.2:{port}/".encode()
+                        writer.write(b"GET " + url + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+                        assert (await head(reader))[0] == 200
+                        assert await reader.readexactly(2) == b"ok"
+
+    run(main())
