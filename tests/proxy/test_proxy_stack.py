@@ -22,7 +22,7 @@ from proxied import (
 )
 
 from lklsock import Stack, mptcp, socket
-from lklsock.link import Wire
+from lklsock.link import Impair, Wire
 from lklsock.proxy import Guard, Upstream
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -33,7 +33,7 @@ def joined_stacks(mptcp_mode: str = "prefer") -> tuple[Stack, Stack]:
     near, far = Stack(hostname="near"), Stack(hostname="far", mptcp_mode=mptcp_mode)
     for path in range(2):
         one, other = Wire.pair()
-        near.add_link(one, addresses=[f"10.{path}.0.1/24"], gateway=f"10.{path}.0.2")
+        near.add_link(Impair(one), addresses=[f"10.{path}.0.1/24"], gateway=f"10.{path}.0.2")
         far.add_link(other, addresses=[f"10.{path}.0.2/24"], gateway=f"10.{path}.0.1")
     mptcp.preset("aggregate", stack=near)
     mptcp.limits(far, subflows=8, add_addr_accepted=8)
@@ -70,6 +70,29 @@ def test_a_tunnel_has_a_subflow_on_each_path() -> None:
                     writer.write_eof()
                     assert await reader.read() == content
                 assert (await finished(proxy)).error is None
+
+    run(main())
+
+
+@in_own_process
+def test_a_new_connection_finds_the_path_that_is_left() -> None:
+    """The first path loses all without a sign, and the kernel would choose it."""
+
+    async def main() -> None:
+        near, far = joined_stacks()
+        async with serving(echo, listener(far)) as port:
+            async with proxying(Upstream.of_stack(near), guard=Guard(), connect_s=10) as proxy:
+                near.interface("wire0").cut()
+                async with tunnel(proxy, port, "10.1.0.2"):
+                    pass
+                # The way to this one leads by the first path.
+                far.interface("wire1").add_address("10.9.0.1/32")
+                async with tunnel(proxy, port, "10.9.0.1") as (reader, writer):
+                    (exchange,) = [each for each in proxy.exchanges.values() if each.upstream]
+                    upstream: Any = exchange.upstream
+                    assert upstream.getsockname()[0] == "10.1.0.1"
+                    writer.write(b"there")
+                    assert await reader.readexactly(5) == b"there"
 
     run(main())
 

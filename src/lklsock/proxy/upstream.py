@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .failure import Failure, of_error
 from .guard import Guard
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _ATTEMPT_DELAY_S = 0.25
 """RFC 8305, section 5: between the beginnings of two attempts."""
 _NAME_THREADS = 16
+
+_NO_GUARD = Guard(exempt=(ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")))
 
 OpenSocket = Callable[[int, int], socket.socket]
 """Makes a socket of a family and a type."""
@@ -33,11 +35,19 @@ class Upstream:
     Args:
         open_socket: See there.
         resolve: Blocks; called on a thread.
+        sources: Gives an address of each path, for a path that loses all and does not say so is
+            no way for a new connection.
     """
 
-    def __init__(self, open_socket: OpenSocket, resolve: Resolve) -> None:
+    def __init__(
+        self,
+        open_socket: OpenSocket,
+        resolve: Resolve,
+        sources: Callable[[], list[str]] = list,
+    ) -> None:
         self._open_socket = open_socket
         self._resolve = resolve
+        self._sources = sources
         self._threads = ThreadPoolExecutor(_NAME_THREADS, thread_name_prefix="lklsock-proxy-names")
 
     @classmethod
@@ -49,7 +59,11 @@ class Upstream:
             with stack:
                 return stack_socket.getaddrinfo(host, port, type=type)
 
-        return cls(stack.socket, resolve)
+        def sources() -> list[str]:
+            links = [each.addresses for each in stack.interfaces if each.carrier]
+            return [address for addresses in links for address in addresses]
+
+        return cls(stack.socket, resolve, sources)
 
     @classmethod
     def of_host(cls) -> Upstream:
@@ -130,55 +144,81 @@ class Upstream:
             raise
         return sock
 
+    async def connect_to(self, address: tuple[str, int], timeout_s: float) -> socket.socket:
+        """A connection to an address that nobody has to be guarded from.
+
+        Raises:
+            Failure: It does not answer.
+        """
+        return await self.connect(*address, _NO_GUARD, timeout_s)
+
+    def _ways(self, addresses: list[tuple[int, Any]]) -> deque[_Way]:
+        """What to attempt: each address, and then each again from an address of each path."""
+        ways = deque(_Way(family, address, None) for family, address in addresses)
+        sources = self._sources()
+        if len(sources) > 1:
+            # The first path is what the kernel takes by itself.
+            for source in (*sources[1:], sources[0]):
+                version = socket.AF_INET6 if ":" in source else socket.AF_INET
+                ways.extend(_Way(f, a, source) for f, a in addresses if f == version)
+        return ways
+
     async def _race(self, addresses: list[tuple[int, Any]], what: str) -> socket.socket:
-        if len(addresses) == 1:
-            try:
-                return await self._attempt(*addresses[0])
-            except OSError as error:
-                raise of_error(error, what) from error
-        waiting = deque(addresses)
-        attempts: set[asyncio.Task[socket.socket]] = set()
-        winner: socket.socket | None = None
+        """The first connection of all that are attempted, one a little after the other."""
+        waiting = self._ways(addresses)
+        attempts: dict[asyncio.Task[socket.socket], _Way] = {}
         failed: OSError | None = None
         try:
-            while winner is None and (waiting or attempts):
+            while waiting or attempts:
                 if waiting:
-                    attempts.add(asyncio.create_task(self._attempt(*waiting.popleft())))
-                done, attempts = await asyncio.wait(
+                    way = waiting.popleft()
+                    attempts[asyncio.create_task(self._attempt(way))] = way
+                done, _ = await asyncio.wait(
                     attempts,
                     timeout=_ATTEMPT_DELAY_S if waiting else None,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 for attempt in done:
                     problem = attempt.exception()
-                    if isinstance(problem, OSError):
-                        failed = failed or problem
-                    elif problem is not None:
+                    if problem is None:
+                        del attempts[attempt]
+                        return attempt.result()
+                    if not isinstance(problem, OSError):
                         raise problem
-                    elif winner is None:
-                        winner = attempt.result()
-                    else:
-                        attempt.result().close()
+                    failed = failed or problem
+                    way = attempts.pop(attempt)
+                    if isinstance(problem, ConnectionRefusedError):
+                        # It would refuse by any path.
+                        waiting = deque(w for w in waiting if w.address != way.address)
         finally:
             for attempt in attempts:
                 attempt.cancel()
             for result in await asyncio.gather(*attempts, return_exceptions=True):
                 if isinstance(result, socket.socket):
                     result.close()
-        if winner is None:
-            assert failed is not None
-            raise of_error(failed, what) from failed
-        return winner
+        assert failed is not None
+        raise of_error(failed, what) from failed
 
-    async def _attempt(self, family: int, address: Any) -> socket.socket:
-        sock = self.open(family, socket.SOCK_STREAM)
+    async def _attempt(self, way: _Way) -> socket.socket:
+        sock = self.open(way.family, socket.SOCK_STREAM)
         try:
-            await asyncio.get_running_loop().sock_connect(sock, address)
+            if way.source is not None:
+                sock.bind((way.source, 0))
+            await asyncio.get_running_loop().sock_connect(sock, way.address)
         except BaseException:
             with suppress(OSError):
                 sock.close()
             raise
         return sock
+
+
+class _Way(NamedTuple):
+    """Something to attempt."""
+
+    family: int
+    address: Any
+    source: str | None
+    """The address that it is bound to; None for the kernel's choice."""
 
 
 def _numeric(host: str, port: int) -> list[tuple[int, Any]]:
