@@ -45,7 +45,7 @@ int stack_path_open(const struct path *path, unsigned number)
 	int ifindex;
 
 	snprintf(ifname, sizeof(ifname), "path%u", number);
-	must(path->ifname, api->link_tap(path->ifname, -1, &link));
+	must(path->ifname, api->link_tap(path->ifname, &link));
 	ifindex = (int)must("attaching a link", api->link_attach(link, ifname, mac, MTU));
 	must("taking a link up", api->interface_up(ifindex, true));
 	must("adding an address",
