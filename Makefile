@@ -24,11 +24,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Programs or files, and the packages that have them. kernel_build.py names what it misses, too.
 PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc patch:patch
 TEST_PROGRAMS := /etc/services:netbase ip:iproute2 tcpdump:tcpdump openssl:openssl \
+	curl:curl git:git systemd-analyze:systemd \
 	redis-check-rdb:redis-tools dnsmasq:dnsmasq-base mariadbd:mariadb-server-core
 # checkpatch.pl takes modules that perl-base lacks; pod2man is in the same package.
 CHECK_PROGRAMS := pod2man:perl
 HEADERS := /usr/include/$(shell uname -m)-linux-gnu
-FULL_PROGRAMS := clang:clang /usr/include/openssl/ssl.h:libssl-dev /usr/include/zlib.h:zlib1g-dev \
+FULL_PROGRAMS := clang:clang chromium:chromium chromedriver:chromium-driver \
+	/usr/include/openssl/ssl.h:libssl-dev /usr/include/zlib.h:zlib1g-dev \
 	/usr/include/lzma.h:liblzma-dev /usr/include/bzlib.h:libbz2-dev $(HEADERS)/ffi.h:libffi-dev
 AARCH64_COMPILER := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
 	/usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross

@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -16,7 +18,7 @@ from required import library
 
 library("h11")
 
-from lklsock.cli.proxy import _LIMITS  # noqa: E402
+from lklsock.cli._proxy_options import LIMITS  # noqa: E402
 from lklsock.proxy import Limits  # noqa: E402
 
 
@@ -146,6 +148,10 @@ def test_users_are_made_and_read_again(tmp_path: Path) -> None:
         (["--allow-destination", "10.0.0.1/8"], "10.0.0.1/8"),
         (["--connections", "0"], "0 is not above 0"),
         (["--hash-password", "a:b"], "has no colon"),
+        (["--dashboard", "0.0.0.0:0"], "0.0.0.0:0 can be reached by others"),
+        (["--reverse", "0.0.0.0:80"], "is not LISTEN=TARGET"),
+        (["--options-file", "/missing"], "No such file"),
+        (["--config", "/missing"], "there is no configuration file /missing"),
     ],
 )
 def test_what_cannot_be_done_is_refused(arguments: list[str], message: str) -> None:
@@ -154,6 +160,55 @@ def test_what_cannot_be_done_is_refused(arguments: list[str], message: str) -> N
     assert message in done.stderr
     assert "secret" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_options_come_from_a_file_and_limits_again(tmp_path: Path) -> None:
+    options = tmp_path / "options"
+    options.write_text("# what may be asked for\n--allow-ports 443\n--drain-s 1\n")
+    with proxy("--options-file", options) as running:
+        assert ask(running).startswith(b"HTTP/1.1 403 ")
+        options.write_text("--allow-ports 80\n")
+        running.process.send_signal(signal.SIGHUP)
+        running.read_until("read again")
+        assert ask(running).startswith(b"HTTP/1.1 502 ")
+        options.write_text("--allow-ports 80 --nonsense\n")
+        running.process.send_signal(signal.SIGHUP)
+        assert f"{options}: unrecognized arguments" in running.read_until("nothing is changed")
+    # What is given goes before it.
+    options.write_text("--allow-ports 80\n")
+    with proxy("--options-file", options, "--allow-ports", "443") as running:
+        assert ask(running).startswith(b"HTTP/1.1 403 ")
+
+
+def test_a_configuration_has_the_stack(tmp_path: Path) -> None:
+    config = tmp_path / "lklsock.toml"
+    config.write_text('[stack]\nhostname = "near"\n')
+    with proxy("--config", config) as running:
+        assert "NO WAY OUT" in running.said
+    config.write_text('[stack]\nnonsense = "off"\n')
+    done = run("proxy", "--config", config)
+    assert (done.returncode, "nonsense" in done.stderr) == (2, True)
+
+
+def test_the_page_and_the_figures_are_where_it_says() -> None:
+    library("prometheus_client", "prometheus-client")
+    with proxy("--dashboard", "127.0.0.1:0") as running:
+        there = running.said.split("dashboard on http://127.0.0.1:")[1].split("/")[0]
+        for path, what in (("", b"lklsock proxy"), ("metrics", b"lklsock_proxy_clients 0.0")):
+            with urllib.request.urlopen(f"http://127.0.0.1:{there}/{path}", timeout=30) as page:
+                assert what in page.read()
+
+
+def test_the_far_half_says_what_goes_where() -> None:
+    words = [*LKLSOCK, "proxy", "--no-config", "--reverse", "127.0.0.1:0=127.0.0.1:1"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert re.fullmatch(r"proxy: 127\.0\.0\.1:\d+ of the stack goes to 127.0.0.1:1\n", line)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_port_in_use_is_one_line() -> None:
@@ -180,7 +235,7 @@ def test_without_h11_the_remedy_is_named(tmp_path: Path) -> None:
 
 def test_help_tells_the_limits_that_hold() -> None:
     limits = Limits()
-    told = {option.lstrip("-").replace("-", "_"): what for option, _, what in _LIMITS}
+    told = {option.lstrip("-").replace("-", "_"): what for option, _, what in LIMITS}
     assert set(told) == {field.name for field in fields(Limits)}
     for name, what in told.items():
         assert what.endswith(f"default: {getattr(limits, name):g}".replace("e+", "")), what

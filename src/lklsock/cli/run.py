@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,ADDRESS/LENGTH[,GATEWAY]",
         action="append",
         default=[],
-        type=_tap,
+        type=tap_option,
         help="a TAP device of the host as a link of the stack; every further one is a further path"
         " for MPTCP connections",
     )
@@ -155,7 +155,7 @@ def _report_at_exit() -> None:
     atexit.register(show)
 
 
-def _tap(text: str) -> Tap:
+def tap_option(text: str) -> Tap:
     """The argparse type of --tap."""
     from ..link import Tap
 

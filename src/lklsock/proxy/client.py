@@ -99,6 +99,11 @@ class Client:
         """Families and addresses of a host. Raises: Failure."""
         return await self._proxy.upstream.resolve(host, port, self._proxy.settings.guard, type)
 
+    async def send_to(self, sock: socket.socket, data: bytes) -> None:
+        """Sends what the proxy itself has to say. Raises: OSError."""
+        await self._loop.sock_sendall(sock, data)
+        self.touch()
+
     def open_socket(self, family: int, type: int) -> socket.socket:
         """A socket of the world that it is proxied to."""
         return self._proxy.upstream.open(family, type)

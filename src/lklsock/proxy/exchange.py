@@ -26,6 +26,7 @@ class Exchange:
         status: Of HTTP, or the reply of SOCKS5; None as long as there is none.
         error: The kind of failure, as in `failure.KINDS`, or what ended it; None if all went well.
         upstream: The connection to the server, while there is one.
+        connect_s: How long it took until there was one.
         mptcp: Whether that is MPTCP, and has not fallen back; None before there is one.
     """
 
@@ -44,10 +45,12 @@ class Exchange:
     error: str | None = None
     upstream: socket.socket | None = None
     mptcp: bool | None = None
+    connect_s: float | None = None
 
     def connected(self, upstream: socket.socket) -> None:
         """Has a connection to the server from now on."""
         self.upstream = upstream
+        self.connect_s = self.seconds
         self.note_mptcp()
 
     def note_mptcp(self) -> None:

@@ -7,8 +7,9 @@ import errno
 import logging
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from .client import Client
 from .exchange import Exchange
@@ -25,6 +26,14 @@ _LOOK_S = 1.0
 """Between two looks for clients that do nothing."""
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+@dataclass(frozen=True)
+class Front:
+    """A listener, which does not block, and what serves those who come to it."""
+
+    listener: socket.socket
+    speak: Callable[[Client], Awaitable[None]]
 
 
 class Proxy:
@@ -58,8 +67,11 @@ class Proxy:
 
     # ---- life
 
-    def listen(self) -> list[Address]:
+    def listen(self, fronts: Sequence[Front] | None = None) -> list[Address]:
         """Listens, and serves from now on.
+
+        Args:
+            fronts: Where; None for the addresses of the settings, for HTTP and SOCKS5.
 
         Returns:
             The addresses, with the ports that the host chose for port 0.
@@ -68,15 +80,19 @@ class Proxy:
             OSError: One cannot be listened on; it is named, and none is.
         """
         try:
-            for address in self.settings.listen:
-                self._listeners.append(open_listener(address))
+            if fronts is None:
+                for address in self.settings.listen:
+                    self._listeners.append(open_listener(address))
+                fronts = [Front(listener, self._speak) for listener in self._listeners]
+            else:
+                self._listeners += [front.listener for front in fronts]
         except OSError:
             self._close_listeners()
             raise
-        for listener in self._listeners:
-            self._tasks.append(asyncio.create_task(self._accept(listener)))
+        for front in fronts:
+            self._tasks.append(asyncio.create_task(self._accept(front)))
         self._tasks.append(asyncio.create_task(self._look()))
-        return [listener.getsockname()[:2] for listener in self._listeners]
+        return [front.listener.getsockname()[:2] for front in fronts]
 
     async def drain(self, timeout_s: float) -> int:
         """Takes nobody on any more, and lets requests that are under way end.
@@ -128,8 +144,9 @@ class Proxy:
 
     # ---- clients
 
-    async def _accept(self, listener: socket.socket) -> None:
+    async def _accept(self, front: Front) -> None:
         loop = asyncio.get_running_loop()
+        listener = front.listener
         while True:
             try:
                 sock, address = await loop.sock_accept(listener)
@@ -140,9 +157,9 @@ class Proxy:
                     log.error("no client is taken on: %s", error.strerror)
                     await asyncio.sleep(_LOOK_S)
                 continue
-            self._take_on(sock, str(address[0]))
+            self._take_on(sock, str(address[0]), front)
 
-    def _take_on(self, sock: socket.socket, address: str) -> None:
+    def _take_on(self, sock: socket.socket, address: str, front: Front) -> None:
         limits = self.settings.limits
         if (
             len(self._clients) >= limits.connections
@@ -155,12 +172,12 @@ class Proxy:
         client = Client(self, sock, address)
         self._clients.add(client)
         self._per_address[address] += 1
-        client.task = asyncio.create_task(self._serve(client))
+        client.task = asyncio.create_task(self._serve(client, front))
 
-    async def _serve(self, client: Client) -> None:
+    async def _serve(self, client: Client, front: Front) -> None:
         try:
             client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._speak(client)
+            await front.speak(client)
         except asyncio.CancelledError:
             if client.ended_by is None:
                 raise

@@ -1,0 +1,247 @@
+"""The far half, the access log, and what systemd is told."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket as stdlib
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from own_process import in_own_process
+from proxied import (
+    answering,
+    ask,
+    echo,
+    finished,
+    proxying,
+    run,
+    serving,
+)
+from required import program
+
+from lklsock import Stack, mptcp, socket
+from lklsock.link import Wire
+from lklsock.proxy import Limits, Proxy, Settings, Upstream, reverse, systemd
+from lklsock.proxy.access_log import AccessLog
+from lklsock.proxy.proxy_protocol import header
+from lklsock.proxy.server import Front
+
+ROOT = Path(__file__).resolve().parents[2]
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def test_header_of_the_proxy_protocol() -> None:
+    signature = bytes.fromhex("0d0a0d0a000d0a515549540a")
+    four = header(("192.0.2.1", 1000), ("192.0.2.2", 443))
+    assert four == signature + bytes.fromhex("2111000c") + bytes(
+        (192, 0, 2, 1, 192, 0, 2, 2)
+    ) + struct.pack("!HH", 1000, 443)
+    six = header(("2001:db8::1", 1000, 0, 0), ("2001:db8::2", 443, 0, 0))
+    assert six[12:16] == bytes.fromhex("21210024")
+    assert len(six) == 16 + 36
+    # A socket of both families sees IPv4 clients by an IPv6 address.
+    assert header(("::ffff:192.0.2.1", 1000, 0, 0), ("::ffff:192.0.2.2", 443, 0, 0)) == four
+
+
+@pytest.mark.parametrize("sends_header", [False, True])
+@in_own_process
+def test_mptcp_comes_and_a_plain_server_answers(sends_header: bool) -> None:
+    async def main() -> None:
+        near, far = Stack(), Stack()
+        for path in range(2):
+            one, other = Wire.pair()
+            near.add_link(one, addresses=[f"10.{path}.0.1/24"], gateway=f"10.{path}.0.2")
+            far.add_link(other, addresses=[f"10.{path}.0.2/24"], gateway=f"10.{path}.0.1")
+        mptcp.preset("aggregate", stack=near)
+        mptcp.preset("aggregate", announce=True, stack=far)
+        content = os.urandom(2_000_000)
+        async with serving(echo) as port:
+            proxy = Proxy(Settings(), Upstream.of_host())
+            proxy.ended = []  # type: ignore[attr-defined]
+            proxy.on_finish.append(proxy.ended.append)  # type: ignore[attr-defined]
+            backend = reverse.Backend(("0.0.0.0", 0), ("127.0.0.1", port), sends_header)
+            front = Front(
+                reverse.listen(backend.listen, far), reverse.speaker(backend, proxy.upstream)
+            )
+            ((_, there),) = proxy.listen([front])
+            with near:
+                sock = socket.socket()
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("10.0.0.2", there))
+            reader, writer = await asyncio.open_connection(sock=sock)
+            assert sock.mptcp is not None
+            if sends_header:
+                came = await reader.readexactly(28)
+                assert came == header(sock.getsockname(), ("10.0.0.2", there))
+            writer.write(content)
+            writer.write_eof()
+            assert await reader.read() == content
+            writer.close()
+            exchange = await finished(proxy)
+            assert (exchange.protocol, exchange.mptcp, exchange.error) == ("reverse", True, None)
+            await proxy.close()
+
+    run(main())
+
+
+@in_own_process
+def test_a_server_that_is_not_there_ends_the_connection_and_no_more() -> None:
+    async def main() -> None:
+        stack = Stack()
+        proxy = Proxy(Settings(limits=Limits(connect_s=1)), Upstream.of_host())
+        proxy.ended = []  # type: ignore[attr-defined]
+        proxy.on_finish.append(proxy.ended.append)  # type: ignore[attr-defined]
+        backend = reverse.Backend(("127.0.0.1", 0), ("127.0.0.1", 1))
+        front = Front(
+            reverse.listen(backend.listen, stack), reverse.speaker(backend, proxy.upstream)
+        )
+        ((_, there),) = proxy.listen([front])
+        for count in (1, 2):
+            sock = stack.socket()
+            sock.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", there))
+            reader, writer = await asyncio.open_connection(sock=sock)
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+            assert (await finished(proxy, count)).error == "connection_refused"
+        await proxy.close()
+
+    run(main())
+
+
+def test_the_host_listens_as_well() -> None:
+    async def main() -> None:
+        async with serving(echo) as port:
+            proxy = Proxy(Settings(), Upstream.of_host())
+            backend = reverse.Backend(("127.0.0.1", 0), ("127.0.0.1", port))
+            front = Front(
+                reverse.listen(backend.listen, None), reverse.speaker(backend, proxy.upstream)
+            )
+            (there,) = proxy.listen([front])
+            reader, writer = await asyncio.open_connection(*there)
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            writer.close()
+            await proxy.close()
+
+    run(main())
+
+
+def test_a_backend_is_read_or_refused() -> None:
+    found = reverse.parse_backend("[::]:443=127.0.0.1:8443")
+    assert (found.listen, found.target) == (("::", 443), ("127.0.0.1", 8443))
+    for wrong in ("", "0.0.0.0:80", "80=81", "0.0.0.0:80=x", "=:"):
+        with pytest.raises(ValueError):
+            reverse.parse_backend(wrong)
+
+
+# ---- the access log
+
+
+def test_each_request_has_its_line_and_no_secret_is_in_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tmp_path / "log"
+        log = AccessLog(str(path))
+        async with serving(answering(OK)) as port, proxying() as proxy:
+            proxy.on_finish.append(log.write)
+            request = f"GET http://u:pw@127.0.0.1:{port}/secret?q=1 HTTP/1.0\r\nHost: x\r\n\r\n"
+            await ask(proxy, request.encode())
+            await finished(proxy)
+            # Somebody moves it away.
+            path.rename(tmp_path / "old")
+            log.reopen()
+            await ask(proxy, b"nonsense\r\n\r\n")
+            await finished(proxy, 2)
+        log.close()
+        (first,) = map(json.loads, (tmp_path / "old").read_text().splitlines())
+        (second,) = map(json.loads, path.read_text().splitlines())
+        assert first["host"] == "127.0.0.1"
+        assert (first["status"], first["down"], first["error"]) == (200, 2, None)
+        assert (second["status"], second["error"]) == (400, "http_request_error")
+        for secret in ("pw", "secret", "q=1"):
+            assert secret not in (tmp_path / "old").read_text()
+
+    run(main())
+
+
+def test_a_log_that_cannot_be_written_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    if not os.access("/dev/full", os.W_OK):
+        pytest.skip("takes /dev/full")
+
+    async def main() -> None:
+        log = AccessLog("/dev/full")
+        async with serving(answering(OK)) as port, proxying() as proxy:
+            proxy.on_finish.append(log.write)
+            request = f"GET http://127.0.0.1:{port}/ HTTP/1.0\r\nHost: x\r\n\r\n".encode()
+            for _ in range(3):
+                assert (await ask(proxy, request)).endswith(b"ok")
+            await finished(proxy, 3)
+        with contextlib.suppress(OSError):
+            log.close()
+
+    run(main())
+    assert caplog.text.count("access log") == 1
+
+
+# ---- systemd
+
+
+def test_systemd_is_told_of_each_state(tmp_path: Path) -> None:
+    with stdlib.socket(stdlib.AF_UNIX, stdlib.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(30)
+        command = [sys.executable, "-m", "lklsock", "proxy", "--no-config"]
+        process = subprocess.Popen(
+            [*command, "--listen", "127.0.0.1:0"],
+            env={
+                **os.environ,
+                "NOTIFY_SOCKET": str(tmp_path / "notify"),
+                "WATCHDOG_USEC": "200000",
+            },
+            stderr=subprocess.DEVNULL,
+        )
+
+        def told(what: str) -> str:
+            while what not in (text := sock.recv(1000).decode()):
+                assert text == "WATCHDOG=1", text
+            return text
+
+        try:
+            told("READY=1")
+            told("WATCHDOG=1")
+            process.send_signal(signal.SIGHUP)
+            assert "MONOTONIC_USEC=" in told("RELOADING=1")
+            told("READY=1")
+            told("WATCHDOG=1")
+            process.send_signal(signal.SIGTERM)
+            told("STOPPING=1")
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    assert not systemd.notify("READY=1")
+    monkeypatch.setenv("NOTIFY_SOCKET", "/missing/socket")
+    assert not systemd.notify("READY=1")
+
+
+@pytest.mark.parametrize("name", ["lklsock-proxy.service", "lklsock-gateway.service"])
+def test_units_are_right(name: str, tmp_path: Path) -> None:
+    analyze = program("systemd-analyze", "systemd")
+    text = (ROOT / "systemd" / name).read_text()
+    # The program is not installed there on this machine.
+    unit = tmp_path / name
+    unit.write_text(text.replace("/usr/bin/python3", sys.executable))
+    done = subprocess.run([analyze, "verify", unit], capture_output=True, text=True, timeout=60)
+    assert name not in done.stderr, done.stderr
