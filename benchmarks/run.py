@@ -32,6 +32,7 @@ BENCHMARKS = (
     "paths",
     "stall",
     "handover",
+    "proxy",
     "kernel_build",
 )
 """In the order they run; each is the file of that name."""
