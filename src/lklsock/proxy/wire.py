@@ -96,7 +96,9 @@ class Wire:
             h11.LocalProtocolError: It does not fit here.
             OSError: The connection failed.
         """
-        data = self.http.send(event)
+        pieces = self.http.send_with_data_passthrough(event) or []
+        # A body of known length is sent as it came, without a copy.
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if data:
             await self._loop.sock_sendall(self.sock, data)
             self._touch()
