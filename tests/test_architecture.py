@@ -23,10 +23,10 @@ LAYERS = [
     *("config", "_config_check", "_config_keys", "_config_schema", "_config_lines"),
     *("_patched", "socket", "mptcp", "mptcplib"),
     *("_mptcp_paths", "_mptcp_presets", "_mptcp_endpoints", "_mptcp_events", "dns", "stack"),
+    *("_life", "_opening", "_dhcp", "_dhcp_use", "_dhcp_names", "_dhcp_message", "_slaac"),
     *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
     *("_tls", "_tls_socket"),
     *(
-        "_life",
         "_sock_diag",
         "_mptcp_info",
         "_socket",

@@ -8,18 +8,29 @@ import operator
 import os
 import socket as _stdlib
 import struct
-from collections.abc import Iterable
+import time
 
 from . import _lkl, _rtnetlink
 from ._routing import MAIN_TABLE, SourceRoutes, family_of, interface_of
-from .errors import KernelNotRunningError
-from .link import MTU_ETHERNET, AnyLink, Direction, Link, Subnet, innermost, wrapped
+from .link import AnyLink, Direction, Link, Subnet
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
 
+    from ._dhcp import DhcpClient
+    from ._dhcp_message import Lease
     from ._recipe import Recipe
+
+    class Automatic(Protocol):
+        """Brings addresses of an interface."""
+
+        what: str
+
+        def wait(self, timeout_s: float | None) -> bool: ...
+        def obstacle(self) -> str: ...
+        def stop(self) -> None: ...
+
 
 _MULTICAST_LINK_LOCAL = ipaddress.ip_network("ff02::/16")
 _IPV6_LOOPBACK = f"{1:032x}"
@@ -40,6 +51,9 @@ class Interface:
         asked: What the link was to have; None if there is none.
         opened: The innermost link, with this process's number for "{child}"; None if there is none.
         addresses: Those that came with the link, without prefix lengths.
+        automatic: What brings further ones: a DHCP client, a follower of SLAAC.
+        dhcp: The DHCP client; None if it has none.
+        routes: Those of the interface.
     """
 
     def __init__(self, kernel: _lkl.Kernel, name: str, ifindex: int, recipe: Recipe) -> None:
@@ -49,10 +63,12 @@ class Interface:
         self.asked: Link | None = None
         self.opened: Link | None = None
         self.addresses: list[str] = []
+        self.automatic: list[Automatic] = []
+        self.dhcp: DhcpClient | None = None
         self._kernel = kernel
         self._recipe = recipe
         self._handle: _lkl.Link | None = None
-        self._routes = SourceRoutes(kernel, ifindex)
+        self.routes = SourceRoutes(kernel, ifindex)
 
     def connect(
         self, kernel: _lkl.Kernel, ifindex: int, handle: _lkl.Link, link: AnyLink, attributes: Link
@@ -62,12 +78,14 @@ class Interface:
         self.link = link
         self._kernel = kernel
         self._handle = handle
-        self._routes = SourceRoutes(kernel, ifindex)
+        self.automatic = []
+        self.dhcp = None
+        self.routes = SourceRoutes(kernel, ifindex, attributes.metric)
         try:
             self.configure(attributes)
         except BaseException:
             # Rules outlive the device.
-            self._routes.clear()
+            self.routes.clear()
             raise
 
     def is_of(self, kernel: _lkl.Kernel) -> bool:
@@ -95,7 +113,47 @@ class Interface:
     @property
     def carrier(self) -> bool:
         """Whether something is connected to the link."""
-        return bool(_flags(self._kernel, self.ifindex) & _rtnetlink.IFF_LOWER_UP)
+        return bool(self._state().flags & _rtnetlink.IFF_LOWER_UP)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is up and has carrier."""
+        return self._state().usable
+
+    @property
+    def mac(self) -> str:
+        """Its MAC address."""
+        return self._state().mac
+
+    @property
+    def mtu(self) -> int:
+        """Bytes."""
+        return self._state().mtu
+
+    @property
+    def lease(self) -> Lease | None:
+        """What a DHCP server has granted; None if there is nothing. `dhcp` has more."""
+        return None if self.dhcp is None else self.dhcp.lease
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Waits until the addresses are there that come by DHCP and SLAAC.
+
+        Raises:
+            TimeoutError: They are not: says what is missing.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        for each in self.automatic:
+            left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not each.wait(left_s):
+                text = f"{self.name}: no {each.what}: {each.obstacle()}"
+                raise TimeoutError(f"{text} (waited {timeout_s:g} s)")
+
+    def missing(self) -> str:
+        """Which addresses have not come, and why; empty if all are there."""
+        for each in self.automatic:
+            if not each.wait(0):
+                return f"{self.name}: no {each.what}: {each.obstacle()}"
+        return ""
 
     def counters(self) -> dict[str, int]:
         """Frames and bytes that the link carried, lost and refused, since it was added."""
@@ -132,7 +190,7 @@ class Interface:
         self._kernel.interface_up(self.ifindex, up)
         self._told((), "set_up", up)
         if up:
-            self._routes.restore()
+            self.routes.restore()
 
     def hold_down(self, down: bool = True) -> None:
         """Takes the carrier away, whatever the link has, or leaves it to the link again.
@@ -155,7 +213,7 @@ class Interface:
         Raises:
             OSError: EEXIST: it is there already, on this interface or on another one.
         """
-        self._add_subnet(ipaddress.ip_interface(address))
+        self.assign(ipaddress.ip_interface(address))
         self._told((address,), "add_address", address)
 
     def remove_address(self, address: str) -> None:
@@ -165,17 +223,14 @@ class Interface:
             OSError: EADDRNOTAVAIL.
         """
         subnet = ipaddress.ip_interface(address)
-        self._kernel.address_del(
-            self.ifindex, family_of(subnet.version), subnet.ip.packed, subnet.network.prefixlen
-        )
-        self._routes.remove(subnet)
+        self.withdraw(subnet)
         self._recipe.forget("interface", self.name, "add_address", address)
         if str(subnet.ip) in self.addresses:
             self._told((address,), "remove_address", address)
 
     def set_gateway(self, gateway: str) -> None:
         """Makes it the next hop of this interface's default routes, in place of the old one."""
-        self._routes.set_gateway(ipaddress.ip_address(gateway))
+        self.routes.set_gateway(ipaddress.ip_address(gateway))
         self._told((), "set_gateway", gateway)
 
     def add_route(
@@ -220,7 +275,10 @@ class Interface:
     def close(self) -> None:
         """Removes the interface with its routes, and closes the link."""
         handle = self._attached()
-        self._routes.clear()
+        for each in self.automatic:
+            each.stop()
+        self.automatic = []
+        self.routes.clear()
         handle.close()
         self.link = None
         self._recipe.forget("interface", self.name)
@@ -233,11 +291,19 @@ class Interface:
         self._kernel.interface_up(self.ifindex, True)
         self.addresses = [str(subnet.ip) for subnet in link.subnets()]
         for subnet in link.subnets():
-            self._add_subnet(subnet)
+            self.assign(subnet)
         for gateway in link.gateways():
-            self._routes.set_gateway(gateway)
+            if any(subnet.version == gateway.version for subnet in link.subnets()):
+                self.routes.set_gateway(gateway)
+            else:
+                self.routes.await_gateway(gateway)
 
-    def _add_subnet(self, subnet: Subnet) -> None:
+    def assign(self, subnet: Subnet) -> None:
+        """Adds an address that a forked child is not told of: one that comes by itself.
+
+        Raises:
+            OSError: EEXIST: it is there already, on this interface or on another one.
+        """
         other = None if subnet.ip.is_link_local else interface_of(self._kernel, subnet.ip)
         if other not in (None, self.ifindex):
             # Nobody could tell the two paths apart.
@@ -247,66 +313,34 @@ class Interface:
         self._kernel.address_add(
             self.ifindex, family_of(subnet.version), subnet.ip.packed, subnet.network.prefixlen
         )
-        self._routes.add(subnet)
+        self.routes.add(subnet)
+
+    def withdraw(self, subnet: Subnet) -> None:
+        """Removes an address, with what led from it.
+
+        Raises:
+            OSError: EADDRNOTAVAIL.
+        """
+        self._kernel.address_del(
+            self.ifindex, family_of(subnet.version), subnet.ip.packed, subnet.network.prefixlen
+        )
+        self.routes.remove(subnet)
+
+    def _state(self) -> _rtnetlink.LinkState:
+        """What the kernel says of it; more than an ioctl tells."""
+        sock = self._kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _rtnetlink.NETLINK_ROUTE)
+        try:
+            sock.sendto(_rtnetlink.link_request(self.ifindex), 0, (0, 0))
+            (state,) = _rtnetlink.answers(sock, dump=False)
+        finally:
+            sock.close()
+        assert isinstance(state, _rtnetlink.LinkState)
+        return state
 
     def _attached(self) -> _lkl.Link:
         if self._handle is None:
             raise OSError(errno.EOPNOTSUPP, f"{self.name} has no link of the host behind it")
         return self._handle
-
-
-def open_interface(
-    kernel: _lkl.Kernel,
-    link: AnyLink,
-    attributes: Link,
-    name: str,
-    number: int | None,
-    recipe: Recipe,
-    known: Interface | None,
-) -> tuple[Interface, int]:
-    """Opens a link, and makes an interface of it that is up.
-
-    Args:
-        kernel: Whose.
-        link: The description.
-        attributes: The innermost link, with what was given beside it.
-        name: The interface's.
-        number: The process's, for "{child}"; None for a free one.
-        recipe: Where the interface notes what it is told.
-        known: The interface of this name; if it is one of another kernel (the parent's), it
-            stands for this one from now on.
-
-    Returns:
-        The interface, and the number.
-    """
-    opened, settled, number = innermost(link).claim(kernel, attributes, name, number)
-    handle = wrapped(link, opened)
-    if known is None or known.is_of(kernel):
-        known = Interface(kernel, name, 0, recipe)
-    try:
-        mtu = settled.mtu or handle.mtu or MTU_ETHERNET
-        ifindex = handle.attach(name, settled.packed_mac(name), mtu)
-        known.connect(kernel, ifindex, handle, link, settled)
-    except BaseException:
-        handle.close()
-        raise
-    known.asked = attributes
-    known.opened = innermost(link).numbered(number)
-    return known, number
-
-
-def check_forkable(interfaces: Iterable[Interface], parent: int) -> None:
-    """Raises an error if one of the parent's links cannot be opened in its forked child as well."""
-    for interface in interfaces:
-        obstacle = interface.link and interface.asked and interface.asked.fork_obstacle
-        if obstacle:
-            raise KernelNotRunningError(
-                f"the stack's link {interface.name} is that of process {parent}, and cannot be "
-                f"opened in its forked child as well: {obstacle}; or give the child a stack "
-                "without it, with set_default_stack()",
-                "forked",
-                parent,
-            )
 
 
 def name_to_index(kernel: _lkl.Kernel, name: str) -> int:
@@ -396,15 +430,3 @@ def address_families(kernel: _lkl.Kernel) -> set[int]:
         elif words == ["/32", "host", "LOCAL"] and not address.startswith("127."):
             found.add(int(_stdlib.AF_INET))
     return found
-
-
-def _flags(kernel: _lkl.Kernel, ifindex: int) -> int:
-    """The interface's IFF_*; more of them than an ioctl tells."""
-    sock = kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _rtnetlink.NETLINK_ROUTE)
-    try:
-        sock.sendto(_rtnetlink.link_request(ifindex), 0, (0, 0))
-        (state,) = _rtnetlink.answers(sock, dump=False)
-    finally:
-        sock.close()
-    assert isinstance(state, _rtnetlink.LinkState)
-    return state.flags

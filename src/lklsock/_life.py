@@ -89,7 +89,7 @@ class Life:
 
     def _start(self) -> _lkl.Kernel:
         if self._inherited is not None:
-            from ._interface import check_forkable
+            from ._opening import check_forkable
 
             check_forkable(self._opened_interfaces(), self._inherited.pid)
         if self._sharing == SHARED and (kernel := _lkl.shared_kernel()) is not None:

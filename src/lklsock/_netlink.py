@@ -30,6 +30,8 @@ _Make = Callable[[_OpenSocket], Any]
 _Job = tuple[Callable[[], Any], "Future[Any]"]
 _Callback = Callable[[], object]
 
+_PATIENCE_S = 3600.0
+
 log = logging.getLogger("lklsock")
 
 
@@ -66,6 +68,7 @@ class NetlinkThread:
         self._lock = threading.Lock()
         self._holder: int | None = None
         self._closed = False
+        self._farewells: list[_Callback] = []
         _threads.add(self)
 
     @property
@@ -150,8 +153,19 @@ class NetlinkThread:
         heapq.heappush(self._timers, (timer.when, next(self._numbers), timer))
         return timer
 
+    def at_close(self, callback: _Callback) -> None:
+        """Calls back on the thread before it ends for good. To be called on the thread."""
+        self._farewells.append(callback)
+
+    def not_at_close(self, callback: _Callback) -> None:
+        """Ends `at_close`. To be called on the thread."""
+        if callback in self._farewells:
+            self._farewells.remove(callback)
+
     def close(self) -> None:
         """Closes the clients, and ends the thread."""
+        if self._farewells and not self._closed:
+            self.call(self._say_farewell)
         with self._lock:
             if not self._closed:
                 self._closed = True
@@ -210,7 +224,13 @@ class NetlinkThread:
             heapq.heappop(self._timers)
         if not self._timers:
             return None
-        return max(0.0, self._timers[0][0] - time.monotonic()) * 1e3
+        # poll(2) takes no more than 24 days.
+        left_s = min(self._timers[0][0] - time.monotonic(), _PATIENCE_S)
+        return max(0.0, left_s) * 1e3
+
+    def _say_farewell(self) -> None:
+        for callback in list(self._farewells):
+            self._call_back(callback)
 
     def _call_back(self, callback: _Callback) -> None:
         try:

@@ -9,11 +9,15 @@ of the main table that are no default routes go before all that: a neighbour is 
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket as _stdlib
+from collections.abc import Mapping
 from contextlib import suppress
 
 from . import _lkl, _rtnetlink
 from .link import Address, Subnet
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MAIN_TABLE = 254
 
@@ -28,13 +32,22 @@ def table_of(ifindex: int) -> int:
 
 
 class SourceRoutes:
-    """The routes and rules of one interface."""
+    """The routes and rules of one interface.
 
-    def __init__(self, kernel: _lkl.Kernel, ifindex: int) -> None:
+    Args:
+        kernel: Whose.
+        ifindex: The interface.
+        metric: Of the default routes in the main table; None: interfaces go by their number.
+    """
+
+    def __init__(self, kernel: _lkl.Kernel, ifindex: int, metric: int | None = None) -> None:
         self._kernel = kernel
         self._ifindex = ifindex
+        # The first link is the preferred one.
+        self._metric = _METRICS_FROM + ifindex if metric is None else metric
         self._gateways: dict[int, Address] = {}
         self._subnets: list[Subnet] = []
+        self._routes: dict[Network, Address | None] = {}
 
     @property
     def subnets(self) -> list[Subnet]:
@@ -55,6 +68,31 @@ class SourceRoutes:
                 self._default(old)
             raise
         self._gateways[gateway.version] = gateway
+
+    def await_gateway(self, gateway: Address) -> None:
+        """Makes it the next hop as soon as there is an address."""
+        self._gateways[gateway.version] = gateway
+
+    def forget_gateway(self, version: int) -> None:
+        """Takes back the default routes of IPv4 or IPv6."""
+        old = self._gateways.pop(version, None)
+        if old is not None:
+            self._default(old, add=False)
+
+    def set_routes(self, routes: Mapping[Network, Address | None]) -> None:
+        """Makes them the further routes through the interface, in place of those there were.
+
+        Args:
+            routes: Destinations, each with its next hop, or None if it is on the link.
+        """
+        for network in [
+            n for n, hop in self._routes.items() if n not in routes or routes[n] != hop
+        ]:
+            self._further(network, self._routes.pop(network), add=False)
+        for network, hop in routes.items():
+            if network not in self._routes:
+                self._further(network, hop)
+                self._routes[network] = hop
 
     def add(self, subnet: Subnet) -> None:
         """Has what leaves from an address leave through the interface."""
@@ -95,13 +133,17 @@ class SourceRoutes:
         for subnet in self.subnets:
             self.remove(subnet)
         self._gateways.clear()
+        self._routes.clear()
 
     def restore(self) -> None:
         """Adds again what the kernel forgot while the interface was down."""
         for subnet in self._subnets:
             self._route(subnet)
         for gateway in self._gateways.values():
-            self._default(gateway)
+            if any(subnet.version == gateway.version for subnet in self._subnets):
+                self._default(gateway)
+        for network, hop in self._routes.items():
+            self._further(network, hop)
 
     def _rule(self, subnet: Subnet) -> None:
         family, packed, own = family_of(subnet.version), subnet.ip.packed, table_of(self._ifindex)
@@ -127,15 +169,25 @@ class SourceRoutes:
             )
 
     def _default(self, gateway: Address, *, add: bool = True) -> None:
-        family = family_of(gateway.version)
+        everything = ipaddress.ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
+        self._further(everything, gateway, add=add)
+
+    def _further(self, network: Network, hop: Address | None, *, add: bool = True) -> None:
+        """A route in the interface's table, and in the main one."""
+        length = network.prefixlen
+        destination = network.network_address.packed if length else None
         change = self._kernel.route_add if add else self._kernel.route_del
-        for metric, table in (
-            (0, table_of(self._ifindex)),
-            # The first link is the preferred one.
-            (_METRICS_FROM + self._ifindex, MAIN_TABLE),
-        ):
+        for metric, table in ((0, table_of(self._ifindex)), (self._metric, MAIN_TABLE)):
             try:
-                change(self._ifindex, family, None, 0, gateway.packed, metric, table)
+                change(
+                    self._ifindex,
+                    family_of(network.version),
+                    destination,
+                    length,
+                    None if hop is None else hop.packed,
+                    metric,
+                    table,
+                )
             except OSError as error:
                 if error.errno != (errno.EEXIST if add else errno.ESRCH):
                     raise

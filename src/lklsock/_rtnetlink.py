@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 NETLINK_ROUTE = 0
 GROUPS = 1 | 1 << 4 | 1 << 8
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR: for `bind`."""
+LINK_GROUP = 1
+IPV6_GROUPS = 1 << 8 | 1 << 10
+"""RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE."""
 
 IFF_UP = 1
 IFF_LOOPBACK = 8
 IFF_LOWER_UP = 1 << 16
 
 IFA_F_DADFAILED = 0x08
+IFA_F_PERMANENT = 0x80
 IFA_F_DEPRECATED = 0x20
 IFA_F_TENTATIVE = 0x40
 IFA_F_OPTIMISTIC = 0x04
@@ -40,15 +44,21 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _IFINFOMSG = struct.Struct("=BxHiII")
 _IFADDRMSG = struct.Struct("=BBBBI")
+_RTMSG = struct.Struct("=BBBBBBBBI")
 _REQUEST = 1
 DUMP = 0x300
 _ERROR = 2
 DONE = 3
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
+_IFLA_ADDRESS = 1
 _IFLA_IFNAME = 3
 _IFLA_MTU = 4
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_RTA_OIF, _RTA_GATEWAY = 4, 5
+_MAIN_TABLE = 254
+_RTPROT_RA = 9
 _RECEIVE_BYTES = 1 << 16
 
 Subnet = ipaddress.IPv4Interface | ipaddress.IPv6Interface
@@ -65,6 +75,7 @@ class LinkState:
     gone: bool = False
     mtu: int = 0
     """Bytes."""
+    mac: str = ""
 
     @property
     def usable(self) -> bool:
@@ -88,6 +99,17 @@ class AddressState:
 State = LinkState | AddressState
 
 
+@dataclass(frozen=True)
+class DefaultRoute:
+    """A default route of IPv6's main table."""
+
+    ifindex: int
+    gateway: ipaddress.IPv4Address | ipaddress.IPv6Address
+    is_advertised: bool
+    """Whether the kernel made it, of a router's advertisement."""
+    gone: bool = False
+
+
 def link_request(ifindex: int = 0) -> bytes:
     """Asks for one interface, or for all."""
     return request(_GETLINK, 0 if ifindex else DUMP, _IFINFOMSG.pack(0, 0, ifindex, 0, 0))
@@ -96,6 +118,11 @@ def link_request(ifindex: int = 0) -> bytes:
 def address_request() -> bytes:
     """Asks for all addresses."""
     return request(_GETADDR, DUMP, _IFADDRMSG.pack(0, 0, 0, 0, 0))
+
+
+def default_route_request() -> bytes:
+    """Asks for all routes of IPv6."""
+    return request(_GETROUTE, DUMP, _RTMSG.pack(_stdlib.AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0))
 
 
 def answers(sock: NetlinkSocket, *, dump: bool = True) -> Iterator[State]:
@@ -124,6 +151,24 @@ def states(data: bytes) -> Iterator[State]:
     """The news in what a socket bound to `GROUPS` has received."""
     for kind, body in messages(data):
         yield from _states(kind, body)
+
+
+def default_routes(data: bytes) -> Iterator[DefaultRoute]:
+    """IPv6's default routes by a gateway in what was received."""
+    for kind, body in messages(data):
+        if kind not in (_NEWROUTE, _DELROUTE):
+            continue
+        family, length, _, _, table, protocol, *_ = _RTMSG.unpack_from(body)
+        found = attributes(body, _RTMSG.size)
+        if (family, length, table) != (_stdlib.AF_INET6, 0, _MAIN_TABLE):
+            continue
+        if _RTA_GATEWAY in found and _RTA_OIF in found:
+            yield DefaultRoute(
+                struct.unpack("=i", found[_RTA_OIF])[0],
+                ipaddress.ip_address(found[_RTA_GATEWAY]),
+                protocol == _RTPROT_RA,
+                kind == _DELROUTE,
+            )
 
 
 def request(kind: int, flags: int, body: bytes) -> bytes:
@@ -159,7 +204,8 @@ def _states(kind: int, body: bytes) -> Iterator[State]:
             found = attributes(body, _IFINFOMSG.size)
             name = os.fsdecode(found.get(_IFLA_IFNAME, b"").rstrip(b"\0"))
             mtu = struct.unpack("=I", found.get(_IFLA_MTU, bytes(4)))[0]
-            yield LinkState(ifindex, name, flags, kind == _DELLINK, mtu)
+            mac = found.get(_IFLA_ADDRESS, b"").hex(":")
+            yield LinkState(ifindex, name, flags, kind == _DELLINK, mtu, mac)
     elif kind in (_NEWADDR, _DELADDR):
         family, prefix_len, flags, _, ifindex = _IFADDRMSG.unpack_from(body)
         found = attributes(body, _IFADDRMSG.size)

@@ -30,7 +30,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import ConfigError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._config_check import Wanted
+    from ._interface import Interface
     from .stack import Stack
 
 __all__ = ["Config", "find", "load"]
@@ -202,9 +204,13 @@ class Config:
                 mptcp.endpoint_add(**endpoint, stack=stack)
 
     def _add_links(self, stack: Stack) -> None:
-        for number, (link, _) in enumerate(self._wanted.links):
+        wanted = self._wanted
+        added: list[Interface] = []
+        for number, (link, _) in enumerate(wanted.links):
             with self._told_of("link", number):
-                stack.add_link(link)
+                added.append(stack.add_link(link))
+        if wanted.wait_s:
+            _wait(added, wanted.wait_s)
 
     @contextmanager
     def _told_of(self, *path: str | int) -> Iterator[None]:
@@ -219,3 +225,22 @@ class Config:
             if error.errno is None:
                 raise type(error)(f"{where}: {error}") from None
             raise OSError(error.errno, f"{where}: {error.strerror or error}") from None
+
+
+def _wait(interfaces: list[Interface], timeout_s: float) -> None:
+    """Waits for addresses that come by themselves. Some links may be without, but not all.
+
+    Raises:
+        TimeoutError: No link has any address.
+    """
+    deadline = time.monotonic() + timeout_s
+    for interface in interfaces:
+        with suppress(TimeoutError):
+            interface.wait(max(0.0, deadline - time.monotonic()))
+    missing = [text for interface in interfaces if (text := interface.missing())]
+    if missing and len(missing) == len(interfaces):
+        raise TimeoutError(f"{'; '.join(missing)} (waited {timeout_s:g} s)")
+    if missing:
+        import logging
+
+        logging.getLogger("lklsock").warning("%s (waited %g s)", "; ".join(missing), timeout_s)

@@ -172,8 +172,9 @@ class Stack(Life):
         self,
         link: AnyLink,
         *,
-        addresses: Sequence[str] = (),
+        addresses: str | Sequence[str] = (),
         gateway: str | Sequence[str] | None = None,
+        metric: int | None = None,
         name: str | None = None,
         mtu: int | None = None,
     ) -> Interface:
@@ -183,8 +184,10 @@ class Stack(Life):
 
         Args:
             link: One of those in `lklsock.link`, or a wrapper around one.
-            addresses: With prefix lengths, "10.0.0.2/24" or "fd00::2/64".
+            addresses: With prefix lengths, "10.0.0.2/24" or "fd00::2/64"; "dhcp" and "slaac" for
+                those that come by themselves, see `Interface.wait`.
             gateway: The default route's next hop; one of each family at most.
+            metric: Of its default routes; None: the links added first go first.
             name: The interface's.
             mtu: Bytes; None for what the link can carry.
 
@@ -193,10 +196,8 @@ class Stack(Life):
         """
         from .link import innermost, with_attributes
 
-        if isinstance(addresses, str):
-            raise ValueError(f"addresses must be a list, such as [{addresses!r}]")
         attributes = with_attributes(
-            innermost(link), addresses=tuple(addresses), gateway=gateway, name=name, mtu=mtu
+            innermost(link), addresses=addresses, gateway=gateway, metric=metric, name=name, mtu=mtu
         )
         kernel = self.kernel
         with self._lock:
@@ -206,7 +207,7 @@ class Stack(Life):
     def _open_link(
         self, kernel: _lkl.Kernel, link: AnyLink, attributes: Link, ifname: str
     ) -> Interface:
-        from ._interface import open_interface
+        from ._opening import follow, open_interface
         from .link import for_child
 
         known = self._interfaces.get(ifname)
@@ -214,6 +215,7 @@ class Stack(Life):
         interface, number = open_interface(
             kernel, link, attributes, ifname, self._number, self.recipe, known
         )
+        follow(self, interface, attributes)
         self._moved.update(zip(before, interface.addresses, strict=False))
         self._interfaces[ifname] = interface
         if attributes.numbered(number) != attributes:

@@ -213,6 +213,16 @@ def test_import_carries_over_and_names_what_it_cannot(tmp_path: Path) -> None:
     ]
 
 
+def test_import_makes_dhcp_of_the_kernels_own(tmp_path: Path) -> None:
+    interfaces = [{"type": "tap", "param": "tap0"}]
+    said = {"boot_cmdline": "ip=dhcp", "interfaces": interfaces, "nothing": "1"}
+    (tmp_path / "lkl-hijack.json").write_text(json.dumps(said))
+    done = lklsock("config", "import", "lkl-hijack.json", directory=tmp_path)
+    made = config.parse(done.stdout).said
+    assert made == {"link": [{"kind": "tap", "name": "tap0", "addresses": ["dhcp"]}]}
+    assert done.stderr == "lkl-hijack.json: not carried over: nothing: unknown\n"
+
+
 def test_run_takes_the_file_that_is_found(wired: Path, tmp_path: Path) -> None:
     done = lklsock("run", "-c", SHOW, directory=tmp_path)
     assert done.stderr == ""
@@ -249,6 +259,20 @@ def test_run_tells_of_a_wrong_file_and_of_a_link_that_cannot_be_opened(tmp_path:
     done = lklsock("run", "-c", SHOW, directory=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "lklsock.toml:2: " in done.stderr
+
+
+def test_run_waits_for_an_address_by_dhcp_and_tells_that_none_came(tmp_path: Path) -> None:
+    path = tmp_path / "lklsock.toml"
+    path.write_text(
+        "[stack]\nwait_s = 0.1\n"
+        f"[[link]]\nkind = 'wire'\npath = '{tmp_path}/wire'\nlisten = true\naddresses = 'dhcp'\n"
+    )
+    done = lklsock("run", "-c", SHOW, directory=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "run: wire0: no DHCP lease: no carrier (waited 0.1 s)\n"
+    path.write_text(path.read_text().replace("wait_s = 0.1", "wait_s = 0"))
+    done = lklsock("run", "-c", SHOW, directory=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 PATCHED = (

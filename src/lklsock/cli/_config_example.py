@@ -18,7 +18,7 @@ from .._config_keys import (
     WRAPPERS,
     link_fields,
 )
-from .._config_schema import Field, Fields, fields_of
+from .._config_schema import Field, Fields, expected, fields_of
 from . import _toml
 
 _COLUMNS = 88
@@ -46,6 +46,7 @@ _SAMPLES: dict[str, Any] = {
     "limits": {"subflows": 4, "add_addr_accepted": 4},
     "local_port": 4789,
     "mac": "02:00:00:00:00:01",
+    "metric": 50,
     "mtu": 1400,
     "nameservers": ["10.0.0.53"],
     "path": "wire.sock",
@@ -60,6 +61,7 @@ _SAMPLES: dict[str, Any] = {
     "tx": {"delay_ms": 10},
     "vni": 1,
 }
+_ANYTHING: tuple[Any, ...] = ("...", 1, 1.0, True, [], {})
 
 
 def example() -> str:
@@ -102,7 +104,9 @@ def _sample(field: Field, samples: Mapping[str, Any]) -> Any:
     is_there = isinstance(field.default, (bool, int, float, str, tuple)) and field.default != -1
     if field.name in samples and (not is_there or not field.default):
         return samples[field.name]
-    return field.default if is_there else "..."
+    if is_there:
+        return field.default
+    return next((each for each in _ANYTHING if expected(field.hint, each) is None), "...")
 
 
 def _summary(of: type) -> str:

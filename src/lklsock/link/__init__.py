@@ -18,6 +18,15 @@ stack.add_link(Impair(left, delay_ms=10, loss=0.01, seed=1), addresses=["10.1.0.
 
 A description is a value: it opens nothing. `Stack.add_link` does, and returns the `Interface`.
 
+Addresses are given, or come by themselves: "dhcp" asks a server of the network, and keeps the lease
+as long as the stack runs; "slaac" takes what IPv6 routers advertise.
+
+```python
+link = stack.add_link(Tap("tap1"), addresses=["dhcp", "slaac"])
+link.wait(timeout_s=10)                         # TimeoutError says what is missing, and why
+link.lease                                      # address, gateway, nameservers, times
+```
+
 For "{child}" in a TAP's name and in addresses, each process has a number: the lowest whose device
 is free, so 0 in the first. The interface's name is that of number 0 in all of them.
 

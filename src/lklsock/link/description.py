@@ -21,6 +21,8 @@ _MTU_MAX = 65535
 _NAME_BYTES_MAX = 15
 
 CHILD = "{child}"
+AUTOMATIC = {"dhcp": 4, "slaac": 6}
+"""Words for addresses that come by themselves, and their version of IP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +31,21 @@ class Link:
 
     Attributes:
         name: The interface's name in the stack; None for one by kind, such as "tap0".
-        addresses: Its addresses with prefix lengths, "10.0.0.2/24" or "fd00::2/64".
-        gateway: The default route's next hop; one of each family at most.
+        addresses: Its addresses with prefix lengths, "10.0.0.2/24" or "fd00::2/64"; "dhcp" for one
+            that a server of the network gives, "slaac" for those by IPv6 routers' advertisements.
+        gateway: The default route's next hop; one of each family at most. It goes before what
+            comes by DHCP, or is advertised.
+        metric: Of its default routes: the lower, the sooner it is taken for what is bound to no
+            link. None for 100 and its number: those added first go first.
         mtu: Bytes; None for what the link can carry, or 1500.
         mac: "02:00:00:00:00:01"; None for a locally administered one that stays the same for a
             link of the same name.
     """
 
     name: str | None = None
-    addresses: Sequence[str] = ()
+    addresses: str | Sequence[str] = ()
     gateway: str | Sequence[str] | None = None
+    metric: int | None = None
     mtu: int | None = None
     mac: str | None = None
 
@@ -51,18 +58,31 @@ class Link:
             raise ValueError(f"mtu must be {_MTU_MIN}-{_MTU_MAX}, not {self.mtu}")
         if self.mac is not None:
             packed_mac(self.mac)
+        if self.metric is not None and not 1 <= self.metric < 2**32:
+            raise ValueError(f"metric must be 1 to 2**32 - 1, not {self.metric}")
         if isinstance(self.addresses, str):
-            raise ValueError(f"addresses must be a list, such as [{self.addresses!r}]")
+            if self.addresses not in AUTOMATIC:
+                raise ValueError(f"addresses must be a list, such as [{self.addresses!r}]")
+            object.__setattr__(self, "addresses", (self.addresses,))
         gateways = (self.gateway,) if isinstance(self.gateway, str) else self.gateway or ()
         object.__setattr__(self, "addresses", tuple(self.addresses))
         object.__setattr__(self, "gateway", tuple(gateways))
         self.subnets()
         self.gateways()
 
+    @property
+    def automatic(self) -> tuple[str, ...]:
+        """How addresses come by themselves: of "dhcp", "slaac"."""
+        return tuple(word for word in AUTOMATIC if word in self.addresses)
+
     def subnets(self) -> list[Subnet]:
-        """The addresses with their prefixes, parsed."""
+        """The addresses with their prefixes, parsed; not those that come by themselves."""
         try:
-            return [ipaddress.ip_interface(numbered(text, 0)) for text in self.addresses]
+            return [
+                ipaddress.ip_interface(numbered(text, 0))
+                for text in self.addresses
+                if text not in AUTOMATIC
+            ]
         except ValueError as error:
             raise ValueError(f"addresses: {error}") from None
 
@@ -73,10 +93,12 @@ class Link:
         except ValueError as error:
             raise ValueError(f"gateway: {error}") from None
         versions = [address.version for address in found]
+        own: set[int] = {subnet.version for subnet in self.subnets()}
+        own |= {AUTOMATIC[word] for word in self.automatic}
         for version in (4, 6):
             if versions.count(version) > 1:
                 raise ValueError(f"gateway must name one IPv{version} address at most")
-            if version in versions and version not in (i.version for i in self.subnets()):
+            if version in versions and version not in own:
                 raise ValueError(f"gateway is an IPv{version} address, and addresses has none")
         return found
 

@@ -42,9 +42,9 @@ class Packet(Link):
         check_name(self.device)
 
     def _fork_obstacle(self) -> str | None:
-        if not self.addresses:
+        if not self.subnets():
             return None
-        return f"two stations of one network cannot have one IP address, {self.addresses[0]}"
+        return f"two stations of one network cannot have one IP address, {self.subnets()[0]}"
 
     def packed_mac(self, name: str) -> bytes:
         """Six bytes: `mac`, or new ones."""
