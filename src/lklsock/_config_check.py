@@ -89,7 +89,7 @@ class Checker:
         """What the file asks for; to be used only if there are no problems."""
         for name in said:
             if name not in SECTIONS:
-                self._problem((name,), f"unknown{nearest(name, SECTIONS)}")
+                self._problem((name,), f"unknown{_elsewhere(name) or nearest(name, SECTIONS)}")
         found = Wanted()
         self._stack(self._section(said, "stack", STACK), found)
         for number, each in enumerate(self._tables(said, ("link",))):
@@ -247,7 +247,7 @@ class Checker:
         for name, value in said.items():
             key = (*path, name)
             if name not in fields:
-                self._problem(key, f"unknown{nearest(name, fields)}")
+                self._problem(key, f"unknown{_elsewhere(name) or nearest(name, fields)}")
                 self._left_out.update(difflib.get_close_matches(name, fields, 1))
                 continue
             wanted = expected(fields[name].hint, value)
@@ -294,6 +294,15 @@ class Checker:
 
 def _shown(key: Field, value: Any) -> str:
     return "what is there" if key.is_secret else repr(value)
+
+
+def _elsewhere(name: str) -> str:
+    """Where a key belongs that is not known where it is; empty if it is known nowhere."""
+    if name == "mptcp_mode":
+        return "; it is mode in [mptcp]"
+    tables = {"stack": STACK, "mptcp": MPTCP, "patch": PATCH, "dns": DNS}
+    homes = [f"[{section}]" for section, fields in tables.items() if name in fields]
+    return f"; it belongs to {' or '.join(homes)}" if homes else ""
 
 
 def _leaves(path: Path, table: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
