@@ -13,6 +13,7 @@ from own_process import in_own_process
 from worlds import JOIN_S, pause
 
 from lklsock import Stack, config, link, mptcp, socket
+from lklsock._interface import names
 
 SHOW = (
     "import lklsock\n"
@@ -344,6 +345,15 @@ def test_make_stack_has_links_preset_and_sysctls(tmp_path: str) -> None:
     with stack.socket() as client, server:
         client.connect(server.getsockname())
         server.accept()[0].close()
+
+
+@in_own_process
+def test_links_can_be_left_out(tmp_path: str) -> None:
+    found = config.parse(WIRED.format(path=Path(tmp_path, "wire")))
+    assert found.has_links
+    stack = found.make_stack(links=False)
+    assert names(stack.kernel) == ["lo"]
+    assert stack.sysctl("kernel.hostname") == "configured"
 
 
 @in_own_process

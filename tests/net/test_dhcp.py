@@ -126,6 +126,22 @@ def test_a_lease_is_renewed_with_its_server_at_half_time() -> None:
         assert right.counters()["Icmp"]["InDestUnreachs"] == 0
 
 
+@pytest.mark.parametrize("lease_time", [-1, 0x7FFFFFFF])
+@in_own_process
+def test_a_lease_may_last_for_ever_or_for_decades(lease_time: int) -> None:
+    left, right, near = wired()
+    with DhcpServer(right, "wire0") as server:
+        server.options["lease_time"] = lease_time
+        wire = left.add_link(near, addresses="dhcp")
+        wire.wait(JOIN_S)
+        # Its thread goes on, and can be asked.
+        assert addresses(left, wire) == {"10.9.0.7/24"}
+        assert wire.dhcp is not None
+        wire.dhcp.renew()
+        server.await_heard("REQUEST", unicast=True)
+        await_that(lambda: wire.dhcp and wire.dhcp.state == "bound")
+
+
 @in_own_process
 def test_another_server_is_asked_when_the_first_one_is_silent() -> None:
     left, right, near = wired()
