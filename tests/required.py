@@ -18,7 +18,7 @@ _PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 def program(name: str, package: str) -> str:
     """The path of a program, which is in a package of Debian's."""
     path = shutil.which(name, path=_PATH)
-    return path or _missing(name, f"apt-get install {package}")
+    return path or missing(name, f"apt-get install {package}")
 
 
 def library(name: str, distribution: str | None = None) -> ModuleType:
@@ -26,10 +26,10 @@ def library(name: str, distribution: str | None = None) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError:
-        return _missing(name, f"pip install {distribution or name}")
+        return missing(name, f"pip install {distribution or name}")
 
 
-def _missing(name: str, remedy: str) -> NoReturn:
+def missing(name: str, remedy: str) -> NoReturn:
     if os.environ.get("LKLSOCK_TESTS_REQUIRE_ALL"):
         pytest.fail(f"takes {name}: {remedy}", pytrace=False)
     pytest.skip(f"takes {name}: {remedy}", allow_module_level=True)

@@ -133,15 +133,36 @@ def joined(host: str = "10.0.0.2", **impairment: Any) -> Iterator[tuple[Any, ...
         yield left, right, client, server
 
 
-class Transfer:
-    """Random bytes from one socket to another, in two threads, hashed at both ends."""
+class Sending:
+    """Random bytes into a socket, in a thread, and then its end."""
 
-    def __init__(self, sender: socket.socket, receiver: socket.socket, size: int) -> None:
-        self.size = size
+    def __init__(self, sock: socket.socket, size: int) -> None:
+        self._thread = Thread(self._send, sock, size)
+
+    def digest(self) -> str:
+        """Waits until all is sent. Returns its SHA-256."""
+        digest: str = self._thread.result()
+        return digest
+
+    @staticmethod
+    def _send(sock: socket.socket, size: int) -> str:
+        source, digest, left = random.Random(1), hashlib.sha256(), size
+        while left:
+            chunk = source.randbytes(min(left, 1 << 18))
+            digest.update(chunk)
+            sock.sendall(chunk)
+            left -= len(chunk)
+        sock.shutdown(socket.SHUT_WR)
+        return digest.hexdigest()
+
+
+class Receiving:
+    """All that comes from a socket, in a thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
         self.received = 0
         self._moved = threading.Condition()
-        self._sending = Thread(self._send, sender)
-        self._receiving = Thread(self._receive, receiver)
+        self._thread = Thread(self._receive, sock)
 
     def await_received(self, count: int) -> None:
         """Waits until so many bytes have arrived."""
@@ -150,22 +171,10 @@ class Transfer:
                 f"{self.received} bytes arrived, not {count}"
             )
 
-    def finish(self) -> None:
-        """Waits for the end, and checks that it is all there."""
-        sent = self._sending.result()
-        received = self._receiving.result()
-        assert self.received == self.size
-        assert received == sent
-
-    def _send(self, sock: socket.socket) -> str:
-        source, digest, left = random.Random(1), hashlib.sha256(), self.size
-        while left:
-            chunk = source.randbytes(min(left, 1 << 18))
-            digest.update(chunk)
-            sock.sendall(chunk)
-            left -= len(chunk)
-        sock.shutdown(socket.SHUT_WR)
-        return digest.hexdigest()
+    def digest(self) -> str:
+        """Waits for the end. Returns the SHA-256 of all."""
+        digest: str = self._thread.result()
+        return digest
 
     def _receive(self, sock: socket.socket) -> str:
         digest = hashlib.sha256()
@@ -175,3 +184,25 @@ class Transfer:
                 self.received += len(chunk)
                 self._moved.notify_all()
         return digest.hexdigest()
+
+
+class Transfer:
+    """Random bytes from one socket to another, in two threads, hashed at both ends."""
+
+    def __init__(self, sender: socket.socket, receiver: socket.socket, size: int) -> None:
+        self.size = size
+        self._sending = Sending(sender, size)
+        self._receiving = Receiving(receiver)
+        self.await_received = self._receiving.await_received
+
+    @property
+    def received(self) -> int:
+        """Bytes that have arrived."""
+        return self._receiving.received
+
+    def finish(self) -> None:
+        """Waits for the end, and checks that it is all there."""
+        sent = self._sending.digest()
+        received = self._receiving.digest()
+        assert self.received == self.size
+        assert received == sent

@@ -6,37 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from host_network import command, make_tap, requires_host_mptcp, requires_root, requires_tun
+from host_network import command, requires_host_mptcp, requires_root, requires_tun
+from host_paths import MEGABIT, connect_taps
 from own_process import in_own_process
 from worlds import JOIN_S, Thread, Transfer, await_true, exchange
 
 from lklsock import default_stack, mptcp, socket
-from lklsock.link import Impair, Tap
 
 pytestmark = [pytest.mark.root, requires_root, requires_tun]
-
-MEGABIT = 1_000_000
-PATHS = (0, 1)
-
-
-def connect_taps(**impairment: Any) -> None:
-    """Joins the default stack (10.N.0.2, fd0N::2) to the host (.1, ::1) by tap0 and tap1."""
-    stack = default_stack()
-    for path in PATHS:
-        make_tap(f"tap{path}", f"10.{path}.0.1/24", f"fd0{path}::1/64")
-        tap = Tap(f"tap{path}")
-        stack.add_link(
-            Impair(tap, seed=path, **impairment) if impairment else tap,
-            addresses=[f"10.{path}.0.2/24", f"fd0{path}::2/64"],
-            gateway=[f"10.{path}.0.1", f"fd0{path}::1"],
-        )
-    if mptcp_of_host():
-        command("ip", "mptcp", "limits", "set", "subflow", "8", "add_addr_accepted", "8")
-    mptcp.limits(subflows=8, add_addr_accepted=8)
-
-
-def mptcp_of_host() -> bool:
-    return not requires_host_mptcp.args[0]
 
 
 def listener(

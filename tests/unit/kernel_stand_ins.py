@@ -24,6 +24,8 @@ KERNEL_FILES = {
     "drivers/gpu/drm/drm.c": "",
     "drivers/net/veth.c": "int veth;\n",
     "scripts/run.sh": "#!/bin/sh\n",
+    "tools/testing/selftests/net/mptcp/mptcp_connect.c": "",
+    "tools/testing/selftests/net/mptcp/pm_nl_ctl.c": "",
 }
 
 

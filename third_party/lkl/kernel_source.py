@@ -38,6 +38,8 @@ SKIPPED = (
 )
 # scripts/checksyscalls.sh compares any architecture's system calls with this one's.
 ARCH_KEPT = "x86/entry/syscalls/"
+# The kernel's own test program, a peer for ours.
+TEST_KEPT = "tools/testing/selftests/net/mptcp/mptcp_connect.c"
 ALWAYS_KEPT = re.compile(r"(Kconfig|Makefile|Kbuild)[^/]*$")
 
 
@@ -287,7 +289,7 @@ def _seek_to_data(file: IO[bytes], archive: Path) -> None:
 def _is_wanted(path: str) -> bool:
     """Whether a file of the kernel tree is unpacked."""
     path = path.removeprefix("./")
-    if ALWAYS_KEPT.search(path):
+    if ALWAYS_KEPT.search(path) or path == TEST_KEPT:
         return True
     top, _, rest = path.partition("/")
     if top == "arch":
