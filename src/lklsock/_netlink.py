@@ -8,6 +8,7 @@ It ends before a fork, for a process that forks should have one thread, and star
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import logging
@@ -78,7 +79,14 @@ class NetlinkThread:
 
     def _start(self) -> None:
         """Lock held."""
-        self._thread = threading.Thread(target=self._run, name="lklsock-netlink", daemon=True)
+        make = functools.partial(threading.Thread, target=self._run, name="lklsock-netlink")
+        try:
+            self._thread = make(daemon=True)
+        except RuntimeError:
+            # A sub-interpreter has no daemons, and waits at its end for its threads; but first it
+            # calls what is registered here.
+            self._thread = make()
+            threading._register_atexit(self.close)  # type: ignore[attr-defined]
         self._thread.start()
 
     def _end(self) -> None:

@@ -232,7 +232,10 @@ def test_each_interpreter_boots_a_kernel_of_its_own(in_subprocess: object) -> No
 
 
 SHARED_DEFAULT = """
-import _xxsubinterpreters as interpreters
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
 from lklsock import default_stack, socket
 server = socket.create_server(("127.0.0.1", 0))
 inner = f'''
@@ -274,3 +277,39 @@ def test_default_stack_is_the_kernel_of_the_process_until_another_is_set() -> No
     del shared
     other.halt()
     assert _lkl.shared_kernel() is None
+
+
+IN_SUBINTERPRETER = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+from lklsock import Stack, mptcp, socket
+inner = '''
+from lklsock import Stack, mptcp, socket
+stack = Stack()
+with stack, socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_connection(server.getsockname()) as client:
+        accepted, _ = server.accept()
+        with accepted:
+            client.sendall(b"hello")
+            print(accepted.recv(5), client.mptcp is not None, flush=True)
+print(mptcp.endpoints(stack), flush=True)
+'''
+outer = Stack()
+mptcp.endpoint_add("10.0.0.1", stack=outer)
+for _ in range(3):
+    other = interpreters.create()
+    result = interpreters.run_string(other, inner)
+    assert result is None, result.formatted
+    interpreters.destroy(other)
+print(len(mptcp.endpoints(outer)), flush=True)
+"""
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="interpreters share extension modules before Python 3.12"
+)
+def test_interpreter_imports_uses_and_ends_the_whole_package(in_subprocess: object) -> None:
+    out = in_subprocess(IN_SUBINTERPRETER)  # type: ignore[operator]
+    assert out == "b'hello' True\n[]\n" * 3 + "1\n"
