@@ -8,6 +8,7 @@
 #   make check       style and types
 #   make tox         the tests on every CPython at hand, against wheels
 #   make wheel       a wheel for this Python, into wheels/dist, tried in an environment of its own
+#   make wheels      wheels for every CPython at hand, made and tried in a container; as root
 #   make wheels-aarch64   one for aarch64, cross-built, tried under qemu-user
 #   make release-check    whether what is in wheels/dist may be published
 #   make build       the kernel and the extension, in place
@@ -35,6 +36,8 @@ FULL_PROGRAMS := clang:clang chromium:chromium chromedriver:chromium-driver \
 	/usr/include/lzma.h:liblzma-dev /usr/include/bzlib.h:libbz2-dev $(HEADERS)/ffi.h:libffi-dev
 AARCH64_COMPILER := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
 	/usr/aarch64-linux-gnu/include/stdio.h:libc6-dev-arm64-cross
+CONTAINER_PROGRAMS := podman:podman runc:runc debootstrap:debootstrap \
+	/usr/lib/podman/netavark:netavark
 AARCH64_PROGRAMS := $(AARCH64_COMPILER) aarch64-linux-gnu-g++:g++-aarch64-linux-gnu \
 	qemu-aarch64:qemu-user
 TOX_PYTHONS := 3.10 3.11 3.12 3.13
@@ -44,7 +47,7 @@ PYTHONS := $(or $(LKLSOCK_PYTHON),python3 python3.13 python3.12 python3.11 pytho
 .DELETE_ON_ERROR:
 .PHONY: machine venv kernel build demo test test-full bench clean \
 	check check-python check-types check-port \
-	tox wheel wheels-aarch64 kernel-aarch64 release-check
+	tox wheel wheels wheels-aarch64 kernel-aarch64 release-check
 
 define PYTHON_CHECK
 import ensurepip, lzma, os, sys, sysconfig, venv
@@ -170,10 +173,14 @@ check-port: kernel
 
 tox: build $(STAMPS)/tox
 	@$(PYTHON) -m tox run $(TOX_ARGUMENTS) \
-		$$($(PYTHON) wheels/interpreters.py $(TOX_PYTHONS) | sed 's/^/--discover /')
+		$$($(PYTHON) wheels/interpreters.py $(TOX_PYTHONS) | sed 's/^/--discover /') $(if $(TOX_TESTS),-- $(TOX_TESTS))
 
 wheel: $(STAMPS)/wheels
 	@$(PYTHON) wheels/native.py
+
+wheels: EXTRA_PROGRAMS := $(CONTAINER_PROGRAMS)
+wheels: $(STAMPS)/wheels
+	@$(PYTHON) wheels/container.py $(WHEEL_PYTHONS)
 
 wheels-aarch64: EXTRA_PROGRAMS := $(AARCH64_PROGRAMS)
 wheels-aarch64: $(STAMPS)/wheels
