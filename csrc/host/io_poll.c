@@ -13,6 +13,11 @@
 
 #define EVENTS_MAX 16
 
+/* The headers of an old system, on which wheels are built, have no name for it. */
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+
 /* Milliseconds, rounded up: never early. */
 static int milliseconds_until(uint64_t deadline_ns, uint64_t now)
 {

@@ -2,6 +2,7 @@
 /*
  * Who the calling thread is.
  */
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -12,6 +13,7 @@ static __thread int thread_id __attribute__((tls_model("initial-exec")));
 int host_thread_id(void)
 {
 	if (__builtin_expect(!thread_id, 0))
-		thread_id = gettid();
+		/* glibc has a function for it since 2.30 only. */
+		thread_id = (int)syscall(SYS_gettid);
 	return thread_id;
 }

@@ -21,6 +21,11 @@
 
 #include "socket.h"
 
+/* Linux 4.20. */
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23
+#endif
+
 /* Frames that somebody else's socket may have held; then it is closed to them. */
 #define OLD_FRAMES_MAX 1000000
 #define VLAN_ID_MASK 0xfff
