@@ -173,7 +173,8 @@ check-port: kernel
 
 tox: build $(STAMPS)/tox
 	@$(PYTHON) -m tox run $(TOX_ARGUMENTS) \
-		$$($(PYTHON) wheels/interpreters.py $(TOX_PYTHONS) | sed 's/^/--discover /') $(if $(TOX_TESTS),-- $(TOX_TESTS))
+		--discover $$($(PYTHON) wheels/interpreters.py $(TOX_PYTHONS)) \
+		$(if $(TOX_TESTS),-- $(TOX_TESTS))
 
 wheel: $(STAMPS)/wheels
 	@$(PYTHON) wheels/native.py
