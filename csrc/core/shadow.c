@@ -39,7 +39,8 @@ struct shadow {
 	struct lklsock_socket *sock;
 	pthread_mutex_t lock;
 	struct host_pair pair;		/* lock, but for the program's number */
-	unsigned shown;			/* EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP; lock */
+	unsigned shown;			/* EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP, EPOLLHUP; lock */
+	bool urgent_ignored;		/* the program was shown it, and reads on; lock */
 	struct host_io_source source;	/* of our end; has a memory reference on the socket */
 	bool watched;			/* the source is in use; atomic, who takes it deletes the source */
 	bool is_user;			/* of the socket; atomic, who takes it gives the user back */
@@ -49,7 +50,7 @@ struct shadow {
 static unsigned wanted(const struct lklsock_socket *sock)
 {
 	unsigned mask = readiness_mask(sock);
-	unsigned want = mask & (EPOLLIN | EPOLLOUT);
+	unsigned want = mask & (EPOLLIN | EPOLLPRI | EPOLLOUT);
 
 	if (mask & EPOLLERR)
 		want |= EPOLLIN | EPOLLOUT;
@@ -71,6 +72,8 @@ static void show_hang_up(struct shadow *shadow)
 /* lock held. */
 static void show_gains(struct shadow *shadow, unsigned gains)
 {
+	if (gains & EPOLLPRI)
+		host_pair_show_urgent(&shadow->pair);
 	if (gains & EPOLLRDHUP)
 		host_pair_show_end(&shadow->pair);
 	else if (gains & EPOLLIN)
@@ -83,6 +86,8 @@ static void show_gains(struct shadow *shadow, unsigned gains)
 /* lock held. */
 static void take_back(struct shadow *shadow, unsigned losses)
 {
+	if (losses & EPOLLPRI && host_pair_hide_urgent(&shadow->pair))
+		shadow->shown &= ~(EPOLLIN | EPOLLPRI);
 	/* At the end of file it is readable for good. */
 	if (shadow->shown & EPOLLRDHUP)
 		losses &= ~EPOLLIN;
@@ -92,12 +97,25 @@ static void take_back(struct shadow *shadow, unsigned losses)
 		shadow->shown &= ~EPOLLOUT;
 }
 
+/*
+ * Urgent data lasts until somebody reads it, and while it is shown the program's end is readable. A
+ * program that has no use for it would be told so for ever: once is enough. lock held. Return: want.
+ */
+static unsigned urgent_once(struct shadow *shadow, unsigned want, unsigned came_short)
+{
+	if (!(want & EPOLLPRI))
+		shadow->urgent_ignored = false;
+	else if (shadow->shown & EPOLLPRI && came_short & EPOLLIN)
+		shadow->urgent_ignored = true;
+	return shadow->urgent_ignored ? want & ~EPOLLPRI : want;
+}
+
 static void look(struct shadow *shadow, bool by_caller, unsigned came_short)
 {
 	unsigned want;
 
 	pthread_mutex_lock(&shadow->lock);
-	want = wanted(shadow->sock);
+	want = urgent_once(shadow, wanted(shadow->sock), came_short);
 	if (shadow->pair.ours < 0 || shadow->shown & EPOLLHUP) {
 		/* It is over. */
 	} else if (want & EPOLLHUP) {

@@ -3,7 +3,8 @@
  * The shadow of a socket: a real host_fd that is readable, writable and hung
  * up when the socket is, for every poller of the host.
  *
- * POLLPRI has no equivalent and is not shown. An error that leaves the socket usable (a datagram
+ * Urgent data of TCP, as POLLPRI, makes it readable too, until a call comes up short; on a host whose
+ * AF_UNIX has no MSG_OOB (Linux < 5.15) it is not shown. An error that leaves the socket usable (a datagram
  * socket's) shows as readable and writable. Edge-triggered polling is right for who goes on until
  * a call comes up short.
  */

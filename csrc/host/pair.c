@@ -18,14 +18,14 @@
 
 static const char fill[FILL_BYTES];
 
-static long pair_send(int fd, size_t bytes)
+static long pair_send(int fd, size_t bytes, int flags)
 {
-	return syscall(SYS_sendto, fd, fill, bytes, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	return syscall(SYS_sendto, fd, fill, bytes, flags | MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 }
 
-static long pair_recv(int fd, char *buf, size_t bytes)
+static long pair_recv(int fd, char *buf, size_t bytes, int flags)
 {
-	return syscall(SYS_recvfrom, fd, buf, bytes, MSG_DONTWAIT, NULL, NULL);
+	return syscall(SYS_recvfrom, fd, buf, bytes, flags | MSG_DONTWAIT, NULL, NULL);
 }
 
 static void ends_close(const int ends[2])
@@ -102,14 +102,19 @@ static bool program_end_is_there(const struct host_pair *pair)
 
 void host_pair_show_readable(struct host_pair *pair)
 {
-	pair_send(pair->ours, 1);
+	pair_send(pair->ours, 1, 0);
+}
+
+void host_pair_show_urgent(struct host_pair *pair)
+{
+	pair_send(pair->ours, 1, MSG_OOB);
 }
 
 void host_pair_show_writable(struct host_pair *pair)
 {
 	char buf[FILL_BYTES];
 
-	while (pair_recv(pair->ours, buf, sizeof(buf)) == (long)sizeof(buf))
+	while (pair_recv(pair->ours, buf, sizeof(buf), 0) == (long)sizeof(buf))
 		;
 }
 
@@ -129,7 +134,20 @@ bool host_pair_hide_readable(struct host_pair *pair)
 
 	if (!program_end_is_there(pair))
 		return false;
-	pair_recv(pair->program, buf, sizeof(buf));
+	pair_recv(pair->program, buf, sizeof(buf), 0);
+	return true;
+}
+
+bool host_pair_hide_urgent(struct host_pair *pair)
+{
+	char byte;
+
+	if (!program_end_is_there(pair))
+		return false;
+	pair_recv(pair->program, &byte, 1, MSG_OOB);
+	/* Its place in the stream stays, and is readable. */
+	while (pair_recv(pair->program, &byte, 1, 0) > 0)
+		;
 	return true;
 }
 
@@ -138,7 +156,7 @@ bool host_pair_hide_writable(struct host_pair *pair)
 	if (!program_end_is_there(pair))
 		return false;
 	/* A short count means full. */
-	while (pair_send(pair->program, sizeof(fill)) == (long)sizeof(fill))
+	while (pair_send(pair->program, sizeof(fill), 0) == (long)sizeof(fill))
 		;
 	return true;
 }

@@ -4,6 +4,7 @@
  * other end, ours, makes it look readable, writable, or hung up.
  *
  *	readable	a byte of ours lies in it
+ *	urgent data	a byte sent with MSG_OOB does; readable then, too
  *	not writable	its send buffer is full
  *	end of file	we shut our sending down
  *	hang-up		we shut everything down
@@ -41,12 +42,16 @@ void host_pair_close(struct host_pair *pair);
 void host_pair_discard(struct host_pair *pair);
 
 void host_pair_show_readable(struct host_pair *pair);
+/* Does nothing on a host whose AF_UNIX has no MSG_OOB. */
+void host_pair_show_urgent(struct host_pair *pair);
 void host_pair_show_writable(struct host_pair *pair);
 void host_pair_show_end(struct host_pair *pair);
 void host_pair_show_hang_up(struct host_pair *pair);
 
 /* Return: false if the program's end is no longer there. */
 bool host_pair_hide_readable(struct host_pair *pair);
+/* With what makes it readable. */
+bool host_pair_hide_urgent(struct host_pair *pair);
 bool host_pair_hide_writable(struct host_pair *pair);
 
 #endif
