@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 
+from ._shadow import find
 from ._socket import socket
 
 TYPE_CHECKING = False  # typing itself takes a while to import
@@ -52,18 +53,42 @@ class _Create(classmethod):  # type: ignore[type-arg]
         self.stdlib = stdlib
 
         def _create(cls: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
-            if not isinstance(sock, socket):
+            ours = sock if isinstance(sock, socket) else _behind(sock)
+            if ours is None:
                 return stdlib.__get__(None, cls)(sock, *args, **kwargs)
             from ._tls_socket import class_for, wrap
 
-            cls = class_for(cls, sock._plain)  # type: ignore[arg-type]
-            if sock._lkl is not None and _refuses:
-                raise TypeError("patch(ssl=False) keeps ssl from sockets of the stack")
-            if sock._lkl is None:
+            cls = class_for(cls, ours._plain)  # type: ignore[arg-type]
+            if ours._lkl is None:
                 return stdlib.__get__(None, cls)(sock, *args, **kwargs)
-            return wrap(cls, sock, *args, **kwargs)
+            try:
+                if _refuses:
+                    raise TypeError("patch(ssl=False) keeps ssl from sockets of the stack")
+                return wrap(cls, ours, *args, **kwargs)
+            finally:
+                if ours is not sock:
+                    # It was taken over, or is still the program's.
+                    (ours if ours._lkl is not None else sock).detach()
 
         super().__init__(_create)
+
+
+def _behind(sock: Any) -> socket | None:
+    """One more object for the kernel socket of an object that is no socket, but stands for one.
+
+    `ssl` takes any that has a socket's methods, and makes its own of the descriptor.
+    """
+    try:
+        fd = sock.fileno()
+        shadow = find(fd)
+    except (AttributeError, TypeError):
+        return None
+    if shadow is None:
+        return None
+    ours = socket(sock.family, sock.type, sock.proto, fd)
+    shadow.leave(fd)
+    ours.settimeout(sock.gettimeout())
+    return ours
 
 
 class _Finder:

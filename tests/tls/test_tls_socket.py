@@ -389,3 +389,33 @@ def test_in_a_patched_program_the_policy_chooses_the_world(certificates: str) ->
                         server.sendall(b"hello")
                         assert client.recv(5) == b"hello"
                         assert client.version() == "TLSv1.3"
+
+
+class StandIn:
+    """Not a socket, but with all that one has: what some libraries hand to `ssl`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+@in_own_process
+def test_an_object_that_stands_for_a_kernel_socket_is_wrapped(certificates: str) -> None:
+    client, server = plain_pair()
+    client.settimeout(7)
+    stand_in: Any = StandIn(client)
+    fd = client.fileno()
+    with pytest.raises(ValueError, match="check_hostname"):
+        client_context(certificates).wrap_socket(stand_in)
+    assert client.fileno() == fd, "it stays the program's"
+    secure, peer = wrap_both(
+        stand_in, server, client_context(certificates), server_context(certificates)
+    )
+    with secure, peer:
+        assert client.fileno() == -1
+        assert secure.fileno() == fd
+        assert secure.gettimeout() == 7
+        secure.sendall(b"through")
+        assert receive_exactly(peer, 7) == b"through"
