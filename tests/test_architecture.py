@@ -26,6 +26,7 @@ LAYERS = [
     *("_life", "_opening", "_dhcp", "_dhcp_use", "_dhcp_names", "_dhcp_message", "_slaac"),
     *("_names", "_dns_query", "_resolv_conf", "_hosts", "_address_order"),
     *("_tls", "_tls_socket"),
+    *("_handover", "_inherited"),
     *(
         "_sock_diag",
         "_mptcp_info",

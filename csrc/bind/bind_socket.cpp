@@ -137,7 +137,7 @@ static PyMethodDef methods[] = {
 	NONE(leave_kernel),
 	ONE(replace_kernel, "($self, other, /)"),
 	ONE(refresh, "($self, came_short, /)"),
-	NONE(bridge),
+	FAST(bridge, "($self, fd=-1, /)"),
 	{},
 };
 

@@ -61,10 +61,15 @@ PyObject *socket_refresh(PyObject *self, PyObject *object)
 	}));
 }
 
-PyObject *socket_bridge(PyObject *self, PyObject *)
+PyObject *socket_bridge(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
 	const struct socket_object *s = socket_of(self);
-	long rc = without_gil([&] { return s->api->socket_bridge(s->sock); });
+	int host_fd = -1;
+	long rc;
+
+	if (!arguments_count("bridge", count, 0, 1) || (count && !argument_int(args[0], &host_fd)))
+		return nullptr;
+	rc = without_gil([&] { return s->api->socket_bridge(s->sock, host_fd); });
 
 	return rc < 0 ? raise_call(s->instance, rc) : PyLong_FromLong(rc);
 }

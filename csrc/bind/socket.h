@@ -52,8 +52,9 @@ fast_method socket_getsockopt, socket_setsockopt, socket_getsockopt_buffer, sock
 fast_method socket_wait;
 plain_method socket_poll, socket_shadow;
 /* bind_socket_half.cpp */
+fast_method socket_bridge;
 plain_method socket_join_host, socket_leave_host, socket_leave_kernel, socket_replace_kernel,
-	socket_refresh, socket_bridge;
+	socket_refresh;
 
 /* Results of the kernel as Python's: None for "would block". */
 PyObject *socket_count(const struct socket_object *s, long rc);

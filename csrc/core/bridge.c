@@ -272,19 +272,17 @@ void bridge_free(struct bridge *bridge)
 	free(bridge);
 }
 
-/* Return: 0 or -errno; then nothing is left of it. */
-static long bridge_make(struct lklsock_socket *sock, struct bridge **out, int *program)
+/* Return: 0 or -errno; then nothing is left of it, but our end. */
+static long bridge_make(struct lklsock_socket *sock, int ours, struct bridge **out)
 {
 	struct bridge *bridge = calloc(1, sizeof(*bridge));
 	long err;
 
 	if (!bridge)
 		return -ENOMEM;
-	err = host_stream_open(program, &bridge->ours);
-	if (err)
-		goto no_stream;
 	bridge->sock = sock;
-	bridge->source.fd = bridge->ours;
+	bridge->ours = ours;
+	bridge->source.fd = ours;
 	bridge->source.event = bridge_event;
 	pthread_mutex_init(&bridge->lock, NULL);
 	err = host_io_add(&bridge->source);
@@ -299,23 +297,19 @@ static long bridge_make(struct lklsock_socket *sock, struct bridge **out, int *p
 not_armed:
 	host_io_del(&bridge->source);
 no_source:
-	host_stream_close(bridge->ours);
-	host_stream_close(*program);
 	pthread_mutex_destroy(&bridge->lock);
-no_stream:
 	free(bridge);
 	return err;
 }
 
-/* making held. Return: the program's end, or -errno. */
-static long bridge_start(struct lklsock_socket *sock)
+/* making held. Return: 0 or -errno; then our end is still the caller's. */
+static long bridge_start(struct lklsock_socket *sock, int ours)
 {
 	struct bridge *bridge;
 	long ret = readiness_watch(sock);
-	int program;
 
 	if (!ret)
-		ret = bridge_make(sock, &bridge, &program);
+		ret = bridge_make(sock, ours, &bridge);
 	if (ret)
 		return ret;
 	socket_ref(sock);
@@ -324,7 +318,23 @@ static long bridge_start(struct lklsock_socket *sock)
 	bridge->is_user = true;
 	__atomic_store_n(&sock->bridge, bridge, __ATOMIC_SEQ_CST);
 	host_io_ring(&bridge->source);
-	return program;
+	return 0;
+}
+
+/* making held. Return: the program's end, or -errno. */
+static long bridge_open(struct lklsock_socket *sock)
+{
+	int program, ours;
+	long ret = host_stream_open(&program, &ours);
+
+	if (ret)
+		return ret;
+	ret = bridge_start(sock, ours);
+	if (!ret)
+		return program;
+	host_stream_close(ours);
+	host_stream_close(program);
+	return ret;
 }
 
 static long refusal(struct lklsock_socket *sock)
@@ -337,7 +347,7 @@ static long refusal(struct lklsock_socket *sock)
 	return socket_getpeername(sock, &peer, &len);
 }
 
-long socket_bridge(struct lklsock_socket *sock)
+long socket_bridge(struct lklsock_socket *sock, int host_fd)
 {
 	long ret;
 
@@ -348,7 +358,10 @@ long socket_bridge(struct lklsock_socket *sock)
 	ret = refusal(sock);
 	if (!ret) {
 		pthread_mutex_lock(&sock->making);
-		ret = sock->bridge ? -EBUSY : bridge_start(sock);
+		if (sock->bridge)
+			ret = -EBUSY;
+		else
+			ret = host_fd < 0 ? bridge_open(sock) : bridge_start(sock, host_fd);
 		pthread_mutex_unlock(&sock->making);
 	}
 	socket_leave(sock);

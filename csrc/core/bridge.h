@@ -14,8 +14,8 @@
 struct lklsock_socket;
 struct bridge;
 
-/* From then on the socket is the bridge's. Return: the program's host_fd, or -errno. */
-long socket_bridge(struct lklsock_socket *sock);
+/* From then on the socket is the bridge's; see lklsock.h. */
+long socket_bridge(struct lklsock_socket *sock, int host_fd);
 
 /* Readiness changed. Context: any, CPU not held. */
 void bridge_gain(struct lklsock_socket *sock);

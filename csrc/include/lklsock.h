@@ -191,10 +191,11 @@ struct lklsock_api {
 
 	/*
 	 * A host_fd that carries the data of a connection, both ways, and its ends. It is the caller's; the socket
-	 * belongs to the bridge then, which has a reference. Return: host_fd, -ENOTCONN, -EOPNOTSUPP: no stream,
-	 * -EBUSY: it has one, or -errno.
+	 * belongs to the bridge then, which has a reference. With a socket of the host given, and not -1, the data
+	 * comes out at that one's peer; it is the bridge's then, if there is no error, and 0 is returned.
+	 * Return: host_fd, -ENOTCONN, -EOPNOTSUPP: no stream, -EBUSY: it has one, or -errno.
 	 */
-	long (*socket_bridge)(struct lklsock_socket *sock);
+	long (*socket_bridge)(struct lklsock_socket *sock, int host_fd);
 
 	/*
 	 * ---- links. *_open give an unattached link; a wrapper takes over the link it wraps (the old pointer then

@@ -19,6 +19,7 @@ from ._wait import kernel_timeouts_used
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
+    from _socket import socket as HostSocket
     from typing import overload
 
     from _typeshed import ReadableBuffer
@@ -47,7 +48,7 @@ class Attributes(_base):
     then does the work, or raises EBADF.
     """
 
-    __slots__ = ("_hints", "_kind", "_lkl", "_low_water", "_shadow", "_timeout")
+    __slots__ = ("_heir", "_hints", "_kind", "_lkl", "_low_water", "_shadow", "_timeout")
 
     _lkl: Socket | None
     # None for a host socket; stays when a kernel socket is closed.
@@ -58,6 +59,8 @@ class Attributes(_base):
     # SO_RCVLOWAT, if it is more than one byte; else 0.
     _low_water: int
     _hints: dict[tuple[int, int], int | bytes] | None
+    # Of the host: the connection goes on through it when it is closed here; see `_handover`.
+    _heir: HostSocket | None
 
     def _set(self, sock: Socket | None, kind: Kind | None, timeout: float | None) -> None:
         self._lkl = sock
@@ -66,6 +69,7 @@ class Attributes(_base):
         self._timeout = timeout
         self._low_water = 0
         self._hints = None
+        self._heir = None
 
     @property
     def family(self) -> _stdlib.AddressFamily:

@@ -221,8 +221,13 @@ class Socket:
         Args:
             came_short: IN or OUT if the call found less of it than it wanted, else 0.
         """
-    def bridge(self) -> int:
-        """A host descriptor that carries the data; the caller owns it, and it the connection."""
+    def bridge(self, fd: int = -1, /) -> int:
+        """A host descriptor that carries the data; the caller owns it, and it the connection.
+
+        Args:
+            fd: A stream socket of the host, at whose peer the data comes out instead; owned from
+                now on, and 0 is returned.
+        """
 
 def socket_by_shadow(fd: int, family: int) -> Socket | None:
     """The socket whose shadow this host descriptor, or a copy of it, is; of any kernel."""

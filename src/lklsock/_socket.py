@@ -13,9 +13,10 @@ import socket as _stdlib
 import sys
 import warnings
 from _socket import socket as _HostSocket
-from _thread import allocate_lock
+from _thread import _local, allocate_lock
 from collections.abc import Callable
 from contextlib import suppress
+from weakref import ref
 
 from . import _lkl
 from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, SOL_TCP, Attributes
@@ -201,6 +202,7 @@ class socket(Transfer):
         fd = self.fileno()
         assert self._shadow is not None
         self._shadow[0].leave(fd)
+        self._disinherit()
         self._lkl = None
         self._shadow = None
         self._closed = True
@@ -221,6 +223,7 @@ class socket(Transfer):
         if lkl is None:
             return _base.detach(self)
         fd = lkl.bridge()
+        self._disinherit()
         with _lock:
             cast_shadow, self._shadow = self._shadow, None
             self._lkl = None
@@ -259,9 +262,24 @@ class socket(Transfer):
                 self._close_kernel_socket(lkl)
             finally:
                 shadow.discard(fd)
+        else:
+            self._disinherit()
+
+    def _disinherit(self) -> None:
+        """Nothing is left to a forked child any more."""
+        heir, self._heir = self._heir, None
+        if heir is not None:
+            heir.close()
 
     def _close_kernel_socket(self, lkl: _lkl.Socket) -> None:
         """Closes it, when the last object that stood for it is closed."""
+        if self._heir is not None:
+            # Not if it has failed by now.
+            with suppress(OSError, RuntimeError):
+                lkl.bridge(self._heir.fileno())
+                self._heir.detach()
+                return
+            self._disinherit()
         lkl.close()
 
     # ---- names
@@ -383,6 +401,7 @@ class socket(Transfer):
         accepted._take(sock, kind)
         accepted._low_water = self._low_water
         note_socket("stack", kind.upgraded)
+        _accepted.last = ref(accepted)
         return accepted
 
     def shutdown(self, how: int, /) -> None:
@@ -404,6 +423,13 @@ socket._plain = socket
 socket.__module__ = "lklsock.socket"
 
 _lock = allocate_lock()
+_accepted = _local()
+
+
+def accepted_last() -> socket | None:
+    """The kernel connection that this thread accepted last, if the program still has it."""
+    last: Callable[[], socket | None] | None = getattr(_accepted, "last", None)
+    return None if last is None else last()
 
 
 def _after_fork() -> None:

@@ -104,7 +104,7 @@ class SSLSocket(ssl.SSLSocket, socket):  # type: ignore[misc]
                 with suppress(OSError, KernelError):
                     self._sslobj.end(lkl)
         finally:
-            lkl.close()
+            super()._close_kernel_socket(lkl)
 
     def _real_connect(self, addr: Any, connect_ex: bool) -> int | None:
         if self._lkl is None:

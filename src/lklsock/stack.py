@@ -19,7 +19,8 @@ After a fork the child has the same stacks, each with a kernel of its own, boote
 socket and told what the parent's was told: links (`lklsock.link` says which can be opened twice),
 interfaces, sysctls, MPTCP endpoints and limits; not what was done through `netlink()`. Of a preset
 it has the endpoints, and nobody who keeps them up: it calls `mptcp.preset` itself. The parent's
-sockets stay the parent's: in the child every call raises `KernelNotRunningError`.
+sockets stay the parent's: in the child every call raises `KernelNotRunningError`. The connection
+that the forking thread accepted last can be left to the child: see `_handover`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from _thread import allocate_lock
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 
-from . import _lkl, _resolver, _socket
+from . import _handover, _lkl, _resolver, _socket
 from ._life import GIVEN, SHARED, Life, running
 from ._sysctl import path_of
 
@@ -357,4 +358,5 @@ def _after_fork_in_child() -> None:
 _socket.set_current_world(current_stack)
 _socket.set_mptcp_reader(_read_mptcp)
 _resolver.set_current_resolver(_current_resolver)
+_handover.install()
 os.register_at_fork(after_in_child=_after_fork_in_child)

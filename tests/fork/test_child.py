@@ -89,6 +89,8 @@ def test_child_disturbs_no_socket_of_its_parent_and_keeps_no_descriptor_of_its_k
         client = socket.create_connection(server.getsockname())
         accepted, _ = server.accept()
     shown = {client.fileno(), accepted.fileno()}
+    # Nor is it what was accepted last, which the child would have.
+    exchange()
 
     def check() -> None:
         kinds = {

@@ -1,9 +1,7 @@
 """The ways a program starts processes: each ends in a stack of its own, or needs none."""
 
-import contextlib
 import multiprocessing
 import os
-import socketserver
 import subprocess
 import sys
 import threading
@@ -11,7 +9,7 @@ import threading
 import pytest
 from own_process import in_own_process, run
 
-from lklsock import KernelNotRunningError, default_stack, socket
+from lklsock import default_stack, socket
 
 JOIN_S = 40.0
 TALK = """
@@ -57,38 +55,6 @@ def _start_anew(method: str) -> None:
     process.join(JOIN_S)
     assert process.exitcode == 0
     talk()
-
-
-@in_own_process
-def test_server_that_forks_for_each_request_says_what_is_wrong() -> None:
-    outcome, told = os.pipe()
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            try:
-                self.request.recv(1)
-            except KernelNotRunningError as error:
-                os.write(told, str(error).encode())
-
-    class Server(socketserver.ForkingTCPServer):
-        def server_bind(self) -> None:
-            self.socket.close()
-            self.socket = socket.create_server(("127.0.0.1", 0))
-            self.server_address = self.socket.getsockname()
-
-        def server_activate(self) -> None:
-            """It listens already."""
-
-        def shutdown_request(self, request: object) -> None:
-            # In the child it fails, for the same reason.
-            with contextlib.suppress(KernelNotRunningError):
-                super().shutdown_request(request)  # type: ignore[arg-type]
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        with socket.create_connection(server.server_address[:2]) as client:
-            server.handle_request()
-            client.sendall(b"x")
-            assert b"forked" in os.read(outcome, 1000)
 
 
 @in_own_process

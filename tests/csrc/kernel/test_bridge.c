@@ -8,7 +8,7 @@
 
 static int bridge_of(struct lklsock_socket *sock)
 {
-	int fd = (int)OK(lkl->socket_bridge(sock));
+	int fd = (int)OK(lkl->socket_bridge(sock, -1));
 
 	/* As bridge() of the class does. */
 	lkl->socket_put(sock);
@@ -162,13 +162,36 @@ TEST(only_a_connection_is_bridged_and_once)
 
 	boot();
 	sock = open_socket(SOCK_STREAM, IPPROTO_TCP);
-	EQ(lkl->socket_bridge(sock), -ENOTCONN);
-	EQ(lkl->socket_bridge(open_socket(SOCK_DGRAM, 0)), -EOPNOTSUPP);
+	EQ(lkl->socket_bridge(sock, -1), -ENOTCONN);
+	EQ(lkl->socket_bridge(open_socket(SOCK_DGRAM, 0), -1), -EOPNOTSUPP);
 	pair = connected(IPPROTO_TCP, 5000);
-	OK(lkl->socket_bridge(pair.client));
-	EQ(lkl->socket_bridge(pair.client), -EBUSY);
+	OK(lkl->socket_bridge(pair.client, -1));
+	EQ(lkl->socket_bridge(pair.client, -1), -EBUSY);
 	OK(lkl->socket_close(pair.client));
-	EQ(lkl->socket_bridge(pair.client), -EBADF);
+	EQ(lkl->socket_bridge(pair.client, -1), -EBADF);
+}
+
+TEST(a_given_socket_becomes_the_bridges_end)
+{
+	struct lklsock_socket *sock;
+	struct pair pair;
+	int ends[2];
+	char buf[8];
+
+	boot();
+	sock = open_socket(SOCK_STREAM, IPPROTO_TCP);
+	OK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	EQ(lkl->socket_bridge(sock, ends[1]), -ENOTCONN);
+	/* Then it is still the caller's. What waits in it is sent. */
+	OK(send(ends[0], "early", 5, 0));
+	pair = connected(IPPROTO_TCP, 5000);
+	EQ(lkl->socket_bridge(pair.client, ends[1]), 0);
+	lkl->socket_put(pair.client);
+	EQ(receive(pair.server, buf, sizeof(buf)), 5);
+	OK(lkl->socket_close(pair.server));
+	CHECK(poll_fd(ends[0], POLLIN, 20000));
+	EQ(read(ends[0], buf, sizeof(buf)), 0);
+	close(ends[0]);
 }
 
 TEST(halt_hangs_up_the_bridges)

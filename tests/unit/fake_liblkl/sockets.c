@@ -304,9 +304,11 @@ static long do_socket_refresh(struct lklsock_socket *sock, unsigned came_short)
 }
 
 /* A host socket carries its data itself. */
-static long do_socket_bridge(struct lklsock_socket *sock)
+static long do_socket_bridge(struct lklsock_socket *sock, int host_fd)
 {
 	ENTER;
+	if (host_fd >= 0)
+		return close(host_fd);
 	return result(fcntl(sock->fd, F_DUPFD_CLOEXEC, 0));
 }
 
