@@ -56,6 +56,14 @@ assert os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")
 endef
 export PYTHON_CHECK
 
+# Debian has CPython's own tests, which tests/conformance runs, in a package beside its Python.
+define PYTHON_TESTS
+import importlib.util, sys
+if sys.base_prefix == "/usr" and importlib.util.find_spec("test.test_socket") is None:
+    print(" libpython%d.%d-testsuite" % sys.version_info[:2])
+endef
+export PYTHON_TESTS
+
 # Names the Debian packages that are missing, installs them if root, and finds a Python.
 define MACHINE_CHECK
 PATH="$$PATH:/usr/sbin:/sbin"
@@ -73,15 +81,21 @@ lacking() {
 		command -v "$${pair%%:*}" >/dev/null || [ -e "$${pair%%:*}" ] || printf ' %s' "$${pair##*:}"
 	done
 }
+can_install() {
+	[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null
+}
+install() {
+	echo "installing:$$1"
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get -qq update
+	apt-get -qq install --no-install-recommends --yes $$1 >/dev/null
+}
 needed=$$(lacking $(PROGRAMS))
 find_python || [ -n '$(LKLSOCK_PYTHON)' ] || needed="$$needed python3 python3-venv python3-dev"
 wanted="$$needed$$(lacking $(TEST_PROGRAMS) $(EXTRA_PROGRAMS))"
 if [ -n "$$wanted" ]; then
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-		echo "installing:$$wanted"
-		export DEBIAN_FRONTEND=noninteractive
-		apt-get -qq update
-		apt-get -qq install --no-install-recommends --yes $$wanted >/dev/null
+	if can_install; then
+		install "$$wanted"
 	elif [ -n "$$needed" ]; then
 		echo "missing packages; install them with: apt-get install$$wanted" >&2
 		exit 1
@@ -93,6 +107,10 @@ if ! find_python; then
 	echo "no Python >= 3.10 with venv, lzma and Python.h among: $(PYTHONS)" >&2
 	echo "install python3 python3-venv python3-dev, or set LKLSOCK_PYTHON" >&2
 	exit 1
+fi
+suite=$$("$$python" -c "$$PYTHON_TESTS" 2>/dev/null || true)
+if [ -n "$$suite" ] && ! { can_install && install "$$suite"; }; then
+	echo "some tests will be skipped without: apt-get install$$suite" >&2
 fi
 mkdir -p $(STAMPS)
 echo "$$python" > $(STAMPS)/python
