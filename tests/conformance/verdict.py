@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from suites import STDLIB
+from suites import ALL, STDLIB
 from watch import Run
 
 if sys.version_info >= (3, 11):
@@ -24,7 +24,13 @@ def expected_failures(mode: str) -> dict[str, str]:
     The table of a mode in the file adds to the one for all modes.
     """
     tables = tomllib.loads(EXPECTED_FILE.read_text())
-    return {**tables.get("always", {}), **tables.get(mode, {})}
+    return {**tables.get("always", {}), **tables.get(mode, {}), **beyond_mptcp(mode)}
+
+
+def beyond_mptcp(mode: str) -> dict[str, str]:
+    """Those of them that ask for what MPTCP has not, where it is in the place of TCP."""
+    tables: dict[str, dict[str, str]] = tomllib.loads(EXPECTED_FILE.read_text())
+    return tables.get("mptcp", {}) if mode == ALL else {}
 
 
 @dataclass
@@ -59,8 +65,12 @@ class Verdict:
 
     @property
     def enough(self) -> bool:
-        """Whether as many pass as should; one is always allowed to be excused."""
-        return self.share >= SHARE_MIN or self.stdlib - self.ours <= 1
+        """Whether as many pass as should; one is always allowed to be excused.
+
+        What MPTCP cannot do is not held against us, though it is in the figures.
+        """
+        missing = self.stdlib - self.ours - len(self.excused.keys() & beyond_mptcp(self.mode))
+        return missing <= max(1, self.stdlib * (1 - SHARE_MIN))
 
     @property
     def holds(self) -> bool:
