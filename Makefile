@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Programs or files, and the packages that have them. kernel_build.py names what it misses, too.
 PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc patch:patch
 TEST_PROGRAMS := /etc/services:netbase ip:iproute2 tcpdump:tcpdump openssl:openssl \
-	curl:curl git:git systemd-analyze:systemd \
+	nft:nftables sysctl:procps curl:curl git:git systemd-analyze:systemd \
 	redis-check-rdb:redis-tools dnsmasq:dnsmasq-base mariadbd:mariadb-server-core \
 	mptcpize:mptcpize iperf3:iperf3 nginx:nginx-light
 # checkpatch.pl takes modules that perl-base lacks; pod2man is in the same package.

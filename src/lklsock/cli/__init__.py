@@ -13,7 +13,15 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
-COMMANDS = ("config", "demo", "proxy", "run", "status")
+COMMANDS = (
+    "config",
+    "demo",
+    "doctor",
+    "proxy",
+    "run",
+    "setup",
+    "status",
+)
 
 EXIT_INTERRUPTED = 130
 

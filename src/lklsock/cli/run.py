@@ -134,10 +134,10 @@ def _add_path(tap: Tap, is_first: bool) -> None:
     from ..stack import default_stack
 
     stack = default_stack()
-    name = stack.add_link(tap).name
+    interface = stack.add_link(tap)
     if not is_first:
-        for address in tap.addresses:
-            mptcp.endpoint_add(address.partition("/")[0], ifname=name)
+        for address in interface.addresses:
+            mptcp.endpoint_add(address, ifname=interface.name)
 
 
 def _report_at_exit() -> None:
