@@ -198,6 +198,11 @@ def running() -> list[Life]:
     return [life for life in _running if life.state == "running"]
 
 
+def panicked() -> list[Life]:
+    """Those of this process whose kernels have panicked, and have not been halted, in no order."""
+    return [life for life in _running if life.state == "panicked"]
+
+
 def _library() -> str:
     path = os.path.join(os.path.dirname(__file__), "_kernel", "liblkl.so")
     if not os.path.exists(path):

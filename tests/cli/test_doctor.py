@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 from command_line import LKLSOCK, run, without_privileges
-from host_network import command, requires_root, requires_tun
+from host_network import (
+    command,
+    make_namespace,
+    remove_namespace,
+    requires_root,
+    requires_tun,
+)
 
 VERDICTS = ("ok", "no", "cannot tell")
 
@@ -90,7 +96,7 @@ def test_gateway_that_refuses_is_no() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    found = checks("--gateway", f"127.0.0.1:{port}")["gateway"]
+    found = checks("--gateway", f"127.0.0.1:{port}")["VXLAN gateway"]
     assert found["verdict"] == "no"
     assert f"port {port}" in str(found["detail"])
 
@@ -98,7 +104,7 @@ def test_gateway_that_refuses_is_no() -> None:
 def test_gateway_that_is_silent_is_cannot_tell_and_was_asked_once() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        found = checks("--gateway", f"127.0.0.1:{sock.getsockname()[1]}")["gateway"]
+        found = checks("--gateway", f"127.0.0.1:{sock.getsockname()[1]}")["VXLAN gateway"]
         sock.setblocking(False)
         assert len(sock.recv(100)) == 8
         with pytest.raises(BlockingIOError):
@@ -108,7 +114,33 @@ def test_gateway_that_is_silent_is_cannot_tell_and_was_asked_once() -> None:
 
 @pytest.mark.parametrize("text", ["nonsense", "127.0.0.1:0", "127.0.0.1:x"])
 def test_gateway_that_is_no_address_is_no(text: str) -> None:
-    assert checks("--gateway", text)["gateway"]["verdict"] == "no"
+    assert checks("--gateway", text)["VXLAN gateway"]["verdict"] == "no"
+
+
+@requires_root
+@pytest.mark.parametrize("behind", ["10.9.0.1", "10.9.0.7"])
+def test_vxlan_gateway_is_asked_for_an_address_behind_it(namespace: str, behind: str) -> None:
+    far = f"{namespace}-g"
+    make_namespace(far)
+    try:
+        near, inside = ("ip", "-n", namespace), ("ip", "netns", "exec", namespace)
+        veth = ("type", "veth", "peer", "name", "far0", "netns", far)
+        command(*near, "link", "add", "near0", *veth)
+        command(*near, "addr", "add", "192.0.2.2/24", "dev", "near0")
+        command(*near, "link", "set", "near0", "up")
+        there = ("ip", "-n", far)
+        command(*there, "addr", "add", "192.0.2.1/24", "dev", "far0")
+        command(*there, "link", "set", "far0", "up")
+        vxlan = ("type", "vxlan", "id", "7", "remote", "192.0.2.2", "dstport", "4789")
+        command(*there, "link", "add", "vx7", *vxlan)
+        command(*there, "addr", "add", "10.9.0.1/24", "dev", "vx7")
+        command(*there, "link", "set", "vx7", "up")
+        words = ("--gateway", "192.0.2.1", "--vni", "7", "--inside", f"10.9.0.2/24,{behind}")
+        found = checks(*words, command=[*inside, *LKLSOCK])["VXLAN gateway"]
+        assert found["verdict"] == ("ok" if behind == "10.9.0.1" else "no"), found
+        assert behind in str(found["detail"])
+    finally:
+        remove_namespace(far)
 
 
 @requires_root

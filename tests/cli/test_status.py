@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -252,6 +253,11 @@ sys.stdin.read()
         shown = json.loads(run("status", "--json", str(pid)).stdout)
         assert [stack["hostname"] for stack in shown["stacks"]] == ["parents"]
         assert shown["pid"] == pid
+    # The child has kept nothing of the parent's: nobody answers for it.
+    process.kill()
+    process.wait()
+    assert json.loads(run("status", "--json").stdout)["pid"] == child
+    os.kill(child, signal.SIGKILL)
 
 
 def test_what_a_terminal_obeys_is_not_printed(start: Start) -> None:
@@ -264,3 +270,21 @@ def test_what_a_terminal_obeys_is_not_printed(start: Start) -> None:
 def test_unprivileged_process_serves_and_is_asked(start: Start) -> None:
     process = start(IDLE, *without_privileges(), sys.executable, "-c")
     assert asked(process)["pid"] == process.pid
+
+
+def test_stack_that_has_panicked_is_shown_with_its_console(start: Start) -> None:
+    process = start("""
+sys.path.insert(0, os.path.join(os.path.dirname(worlds.__file__), "kernel"))
+import lklsock, system_calls
+status.serve()
+stack = lklsock.Stack()
+stack.boot()
+try:
+    system_calls.panic(stack)
+except lklsock.KernelPanicError:
+    stay()
+""")
+    shown = asked(process)
+    assert shown["stacks"] == []
+    assert "Kernel panic" in shown["panicked"][0]
+    assert "A STACK HAS PANICKED" in run("status", str(process.pid)).stdout

@@ -25,9 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--gateway",
         metavar="ADDRESS[:PORT]",
-        help="a gateway for links by VXLAN (port 4789) or another UDP port: asked whether it is"
-        " there",
+        help="a gateway for links by VXLAN",
     )
+    add("--vni", metavar="N", type=int, help="the number of the VXLAN gateway's network")
+    add(
+        "--inside",
+        metavar="ADDRESS/LENGTH,ADDRESS",
+        help="in that network, an IPv4 address that is free for a trial, and the one to be asked",
+    )
+    parser.set_defaults(error=parser.error)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,13 +46,15 @@ def run(options: argparse.Namespace) -> int:
     from ._doctor.check import Check
     from .demo import deadline
 
+    if (options.vni is None) != (options.inside is None):
+        options.error("--vni and --inside belong together")
     checks: list[Check] = []
 
     def found() -> Iterator[Check]:
         yield from machine.checks()
         yield from network.checks()
         if options.gateway:
-            yield gateway.check(options.gateway)
+            yield gateway.vxlan(options.gateway, options.vni, options.inside)
         try:
             from ._doctor import trial
         except ImportError as error:

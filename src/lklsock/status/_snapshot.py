@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .. import _rtnetlink
+from .. import _life, _rtnetlink
 from .._mptcp_endpoints import Endpoint, Limits
 from ..errors import KernelError
 from ..link import innermost
@@ -23,6 +23,7 @@ VERSION = 1
 """Of the shape of `Process` and all that is in it."""
 
 _PAGE_BYTES = 4096
+_CONSOLE_LINES = 20
 # Of a link's description: where it leads, and nothing that is secret.
 _PLACE = ("device", "remote", "source", "path", "vni", "port", "uplink")
 
@@ -100,6 +101,8 @@ class Process:
     time: float
     """Of `time.time`."""
     stacks: tuple[Snapshot, ...]
+    panicked: tuple[str, ...]
+    """Of each stack whose kernel has panicked: the last lines of its console."""
     report: dict[str, Any]
     """`lklsock.report()`: what patching came to, the sockets of each world, options refused."""
 
@@ -166,8 +169,13 @@ def process(stacks: tuple[Stack, ...] = ()) -> Process:
         python=".".join(map(str, sys.version_info[:3])),
         time=time.time(),
         stacks=tuple(shown),
+        panicked=tuple(_last_lines(life.console()) for life in _life.panicked()),
         report=vars(monkey.report()),
     )
+
+
+def _last_lines(console: str) -> str:
+    return "\n".join(console.splitlines()[-_CONSOLE_LINES:])
 
 
 def in_order(stacks: tuple[Stack, ...]) -> tuple[Stack, ...]:

@@ -72,7 +72,9 @@ def _process(process: _Object) -> Section:
     for name, remedy in report.get("bypasses", {}).items():
         lines.append(f"bypassed  {name}: {remedy}")
     lines += [f"problem   {problem}" for problem in report.get("problems", [])]
-    if not process["stacks"]:
+    for console in process["panicked"]:
+        lines += ["A STACK HAS PANICKED:", *console.splitlines()]
+    if not process["stacks"] and not process["panicked"]:
         lines.append("no stack of it runs yet")
     return Section(f"process {process['pid']}", _clean(lines), [])
 
