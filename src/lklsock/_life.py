@@ -15,7 +15,7 @@ from .errors import KernelBootError, KernelError
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ._interface import Interface
     from ._netlink import NetlinkThread
@@ -98,6 +98,8 @@ class Life:
             kernel = self._new_kernel()
         self._kernel = kernel
         _running.add(self)
+        for callback in _when_started:
+            callback()
         return kernel
 
     def _new_kernel(self) -> _lkl.Kernel:
@@ -191,6 +193,12 @@ class Life:
 
 _all: weakref.WeakSet[Life] = weakref.WeakSet()
 _running: weakref.WeakSet[Life] = weakref.WeakSet()
+_when_started: list[Callable[[], object]] = []
+
+
+def when_started(callback: Callable[[], object]) -> None:
+    """Calls back, from now on, whenever a kernel of this process has started."""
+    _when_started.append(callback)
 
 
 def running() -> list[Life]:

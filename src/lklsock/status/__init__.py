@@ -12,8 +12,9 @@ for connection in shown.connections:
 `serve` listens on a unix socket that only the process's user, and root, can reach:
 `lklsock/PID.sock` in $XDG_RUNTIME_DIR or /run/user/UID, else `/tmp/lklsock-UID/PID.sock`. It is
 served by a small thread of its own, which sleeps until somebody asks, ends before a fork, and
-starts again after it; a forked child has a socket of its own. The commands `run`, `demo`, `proxy`
-and `gateway` serve unless LKLSOCK_STATUS=0 is set; with LKLSOCK_STATUS=1, all that import lklsock.
+starts again after it; a forked child serves itself once a stack of it has started. The commands
+`run`, `demo`, `proxy` and `gateway` serve unless LKLSOCK_STATUS=0 is set; with LKLSOCK_STATUS=1 in
+the environment, all that import lklsock do.
 
 `python -m lklsock status --json` prints a `Process` as one JSON object: the names are those of the
 classes here, tuples are lists, sets are sorted lists. `version` is that of the shape: it grows when

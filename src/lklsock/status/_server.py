@@ -12,6 +12,8 @@ import threading
 import time
 from contextlib import suppress
 
+from .. import _life
+
 # Its hooks at a fork are to be registered before ours, for they run the other way round: the
 # netlink thread must be there until ours, which may wait for it, has ended.
 from .. import _netlink as _netlink
@@ -210,6 +212,8 @@ def _listen(directory: int, pid: int) -> _stdlib.socket:
 
 _server: Server | None = None
 _held: Server | None = None
+# In a forked child: the stacks that its parent serves, until it serves itself.
+_wanted: tuple[Stack, ...] | None = None
 
 
 def _before_fork() -> None:
@@ -225,14 +229,23 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _server
+    global _server, _wanted
     parents, _server = _held, None
     if parents is not None:
         parents.forget()
-        try:
-            _server = Server(parents.stacks)
-        except OSError as error:
-            log.warning("the status of this process cannot be asked for: %s", error)
+        _wanted = parents.stacks
+
+
+def _serve_in_child() -> None:
+    """In a forked child, one of whose stacks has started: till then there is nothing to see."""
+    global _server, _wanted
+    if _wanted is None or _server is not None:
+        return
+    stacks, _wanted = _wanted, None
+    try:
+        _server = Server(stacks)
+    except OSError as error:
+        log.warning("the status of this process cannot be asked for: %s", error)
 
 
 def _at_exit() -> None:
@@ -247,3 +260,4 @@ os.register_at_fork(
 )
 
 atexit.register(_at_exit)
+_life.when_started(_serve_in_child)
