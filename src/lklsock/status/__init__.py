@@ -23,18 +23,14 @@ something is removed or changes its meaning, not when something is added.
 
 from __future__ import annotations
 
-from ._connections import Connection, Listener, SubflowStatus
 from ._server import Server, serve, serve_by_default
-from ._snapshot import (
-    VERSION,
-    Dns,
-    LinkStatus,
-    Memory,
-    Process,
-    Snapshot,
-    process,
-    snapshot,
-)
+
+TYPE_CHECKING = False  # typing itself takes a while to import
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._connections import Connection, Listener, SubflowStatus
+    from ._snapshot import VERSION, Dns, LinkStatus, Memory, Process, Snapshot, process, snapshot
 
 __all__ = [
     "VERSION",
@@ -52,3 +48,15 @@ __all__ = [
     "serve_by_default",
     "snapshot",
 ]
+
+_CONNECTIONS = ("Connection", "Listener", "SubflowStatus")
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for: a program that serves has nothing of it until somebody asks."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    home = "_connections" if name in _CONNECTIONS else "_snapshot"
+    return getattr(import_module(f".{home}", __name__), name)

@@ -19,11 +19,11 @@ from .. import _life
 from .. import _netlink as _netlink
 from .._stdlib_own import StdlibSocket
 from . import _directory
-from ._conversation import Conversation
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
     from ..stack import Stack
+    from ._conversation import Conversation
 
 VARIABLE = "LKLSOCK_STATUS"
 
@@ -160,6 +160,8 @@ class Server:
             # The program has used up its descriptors. Who asks waits.
             time.sleep(_SHORTAGE_S)
             return True
+        from ._conversation import Conversation
+
         self._conversations.append(Conversation(sock, self.stacks))
         return True
 
