@@ -73,6 +73,25 @@ for line in sys.stdin:
 """
 
 
+# Its worker is forked: the parent's kernel, and with it the parent's device, is not the child's.
+FORK = f"""
+import os, socket
+def connect(who):
+    sock = socket.create_connection(("{SERVER}", {PORT}), 30)
+    sock.sendall(b"?")
+    assert sock.recv(1) == b"?"
+    print(who, sock.getsockname()[0], flush=True)
+    return sock
+kept = connect("parent")
+if not os.fork():
+    connect("child").close()
+    os._exit(0)
+assert os.wait()[1] == 0
+kept.sendall(b"?")
+assert kept.recv(1) == b"?"
+"""
+
+
 class Box:
     """A machine with two uplinks, and its surroundings."""
 
@@ -200,6 +219,20 @@ def test_two_processes_have_a_path_by_each_uplink_and_undo_leaves_nothing(box: B
     done = box.setup("tap", "--undo")
     assert done.returncode == 0, done.stderr
     assert box.state() == before
+
+
+@requires_host_mptcp
+def test_forked_worker_of_run_has_the_next_device_behind_one_uplink(box: Box) -> None:
+    words = ("tap", "--user", "root", "--count", "2", "--nat", "up1", "--name", "work")
+    done = box.setup(*words, "--apply")
+    assert done.returncode == 0, done.stderr
+    server = box.start(sys.executable, "-c", SERVE, namespace=box.net)
+    assert line_of(server) == "listens"
+    (tap,) = re.findall(r"--tap '(\S+)'", done.stdout)
+    program = box.start(*without_privileges(), *LKLSOCK, "run", "--tap", tap, "-c", FORK)
+    assert [line_of(program), line_of(program)] == ["parent 10.213.0.2", "child 10.213.1.2"]
+    assert program.wait(TIMEOUT_S) == 0
+    assert box.setup("tap", "--name", "work", "--undo").returncode == 0
 
 
 @requires_host_mptcp
