@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-HELP = "TAP devices for a user, behind a bridge or NAT: commands for the administrator"
+HELP = "TAP devices for a user, behind a bridge or NAT"
 
 _TAPS_MAX = 250
 
@@ -21,7 +21,8 @@ _TAPS_MAX = 250
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     things = parser.add_subparsers(dest="thing", metavar="THING", required=True)
-    tap = things.add_parser("tap", help="TAP devices", description=__doc__)
+    raw = argparse.RawDescriptionHelpFormatter
+    tap = things.add_parser("tap", help="TAP devices", description=__doc__, formatter_class=raw)
     add = tap.add_argument
     add("--user", metavar="USER", help="whose the devices are: a name or a number")
     add(
@@ -44,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     do.add_argument("--apply", action="store_true", help="run the commands (takes root)")
     do.add_argument("--undo", action="store_true", help="take them back (takes root)")
     tap.set_defaults(error=tap.error)
-    watch = things.add_parser("watch", help="follow the uplinks", description=__doc__)
+    watch = things.add_parser(
+        "watch", help="follow the uplinks", description=__doc__, formatter_class=raw
+    )
     watch.add_argument("--name", metavar="NAME", default="tap", help="of the devices")
 
 

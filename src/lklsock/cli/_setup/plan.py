@@ -236,8 +236,10 @@ def _hints(name: str, asked: dict[str, Any], uplinks: Sequence[Uplink]) -> Itera
         first, second = uplink.network.split(".")[:2]
         net = f"{first}.{second}.{{child}}"
         links.append((f"{stem}{{child}}", f"{net}.2/24", f"{net}.1", uplink.device))
-    yield f"{asked['count']} processes of {asked['user']}'s at a time, each with a link for each"
-    yield "uplink; the number of a process takes the place of {child}:"
+    count = asked["count"]
+    processes = "One process" if count == 1 else f"{count} processes"
+    yield f"{processes} of {asked['user']}'s at a time, with a link for each uplink. The number of"
+    yield "a process, the lowest that is free, takes the place of {child}:"
     for tap, address, gateway, _ in links:
         yield f'    stack.add_link(Tap("{tap}"), addresses=["{address}"], gateway="{gateway}")'
     yield "or, for a program as it is, and what it forks:"
