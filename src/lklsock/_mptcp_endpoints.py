@@ -317,6 +317,11 @@ def _flag_bits(flags: Iterable[str]) -> int:
     return bits
 
 
+def flag_names(bits: int) -> frozenset[str]:
+    """The flags of an endpoint by their names."""
+    return frozenset(name for name, bit in ENDPOINT_FLAGS.items() if bits & bit)
+
+
 def _endpoint(stack: Stack, attributes: Any) -> Endpoint:
     def get(name: str) -> Any:
         return attributes.get_attr(f"MPTCP_PM_ADDR_ATTR_{name}")

@@ -60,6 +60,8 @@ _RTA_OIF, _RTA_GATEWAY = 4, 5
 _MAIN_TABLE = 254
 _RTPROT_RA = 9
 _RECEIVE_BYTES = 1 << 16
+# Without NLA_F_NESTED and NLA_F_NET_BYTEORDER.
+_TYPE = 0x3FFF
 
 Subnet = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -226,6 +228,6 @@ def attributes(body: bytes, offset: int) -> dict[int, bytes]:
         length, kind = _ATTRIBUTE.unpack_from(body, offset)
         if length < _ATTRIBUTE.size:
             break
-        found[kind] = body[offset + _ATTRIBUTE.size : offset + length]
+        found[kind & _TYPE] = body[offset + _ATTRIBUTE.size : offset + length]
         offset += length + 3 & ~3
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import required
 from command_line import LKLSOCK, OnTerminal, run, without_privileges
 from host_network import requires_root
 
@@ -292,3 +293,27 @@ except lklsock.KernelPanicError:
     assert shown["stacks"] == []
     assert "Kernel panic" in shown["panicked"][0]
     assert "A STACK HAS PANICKED" in run("status", str(process.pid)).stdout
+
+
+def test_gevent_that_patches_afterwards_does_not_hang_a_fork(start: Start) -> None:
+    required.library("gevent")
+    process = start("""
+status.serve()
+import lklsock
+lklsock.default_stack().boot()
+import gevent.monkey
+gevent.monkey.patch_all()
+print("ready", flush=True)
+for line in sys.stdin:
+    if not (child := os.fork()):
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("forked", flush=True)
+""")
+    for _ in range(2):
+        assert len(asked(process)["stacks"]) == 1
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("fork\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "forked\n"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._interface import name_to_index
 from ..errors import KernelError
+from ._conversation import RefusedError
 
 if TYPE_CHECKING:
     from ..stack import Stack
@@ -131,10 +132,10 @@ def _find(stacks: tuple[Stack, ...], link: str) -> tuple[Stack, str]:
         return found[0][1], name
     if found:
         choices = " or ".join(f"{number}:{name}" for number, _ in found)
-        raise LookupError(f"{len(found)} stacks of this process have a link {name}: say {choices}")
+        raise RefusedError(f"{len(found)} stacks of this process have a link {name}: say {choices}")
     names = [each.name for stack in stacks for each in stack.interfaces]
     there = ", ".join(sorted({*names, "lo"}))
-    raise LookupError(f"no stack of this process has a link {link}; there are {there}")
+    raise RefusedError(f"no stack of this process has a link {link}; there are {there}")
 
 
 def _chunk(data: bytes) -> bytes:

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import socket as _stdlib
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from ._own_thread import POLLIN, POLLOUT
 
 if TYPE_CHECKING:
     from ..stack import Stack
@@ -30,6 +32,10 @@ PATIENCE_S = 5.0
 
 _PEER_CREDENTIALS = struct.Struct("=iII")
 _SEND_BYTES = 1 << 18
+
+
+class RefusedError(Exception):
+    """What is asked for is not there; the text says so."""
 
 
 class Conversation:
@@ -50,14 +56,16 @@ class Conversation:
         """Hangs up."""
         if self._capture is not None:
             self._capture.close()
-        self._sock.close()
+        # A program that becomes a daemon may have closed it.
+        with suppress(OSError):
+            self._sock.close()
 
     def interests(self) -> Iterator[tuple[int, int]]:
         """The descriptors to be polled, and for what."""
-        events = 0 if self._asked and self._capture is None else select.POLLIN
-        yield self._sock.fileno(), events | (select.POLLOUT if self._pending else 0)
+        events = 0 if self._asked and self._capture is None else POLLIN
+        yield self._sock.fileno(), events | (POLLOUT if self._pending else 0)
         if self._capture is not None and len(self._pending) < self._capture.PENDING_BYTES_MAX:
-            yield self._capture.fileno(), select.POLLIN
+            yield self._capture.fileno(), POLLIN
 
     def left_s(self) -> float | None:
         """Until it is hung up on; None while a capture goes on."""
@@ -112,7 +120,7 @@ class Conversation:
                 self._begin_capture(request)
             else:
                 self._answer({"error": f"no request: {kind!r}"})
-        except LookupError as error:
+        except RefusedError as error:
             self._answer({"error": str(error)})
         except Exception as error:
             # Of the stack, or of what was asked: the one who asked is to hear of it.

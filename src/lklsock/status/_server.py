@@ -6,19 +6,14 @@ import atexit
 import errno
 import logging
 import os
-import select
 import socket as _stdlib
-import threading
-import time
+from _thread import allocate_lock
 from contextlib import suppress
 
 from .. import _life
-
-# Its hooks at a fork are to be registered before ours, for they run the other way round: the
-# netlink thread must be there until ours, which may wait for it, has ended.
-from .. import _netlink as _netlink
 from .._stdlib_own import StdlibSocket
 from . import _directory
+from ._own_thread import POLLIN, POLLNVAL, OwnThread, poll, sleep
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
@@ -39,8 +34,8 @@ class Server:
     def __init__(self, stacks: tuple[Stack, ...]) -> None:
         self.stacks = stacks
         self._pid = os.getpid()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._lock = allocate_lock()
+        self._thread: OwnThread | None = None
         self._conversations: list[Conversation] = []
         self._directory = _directory.make(os.geteuid())
         try:
@@ -82,9 +77,11 @@ class Server:
 
     def release(self) -> None:
         """After it."""
-        if _server is self:
-            self._start()
-        self._lock.release()
+        try:
+            if _server is self:
+                self._start()
+        finally:
+            self._lock.release()
 
     def forget(self) -> None:
         """In a forked child: what is here is the parent's."""
@@ -102,11 +99,10 @@ class Server:
     # ---- the thread
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="lklsock-status", daemon=True)
-        self._thread.start()
+        self._thread = OwnThread(self._run)
 
     def _end(self) -> None:
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None:
             with suppress(OSError):
                 os.eventfd_write(self._bell, 1)
             self._thread.join()
@@ -132,19 +128,19 @@ class Server:
 
         None if they are ours no more: a program that becomes a daemon closes all there are.
         """
-        poll = select.poll()
-        poll.register(self._bell, select.POLLIN)
+        watched = poll()
+        watched.register(self._bell, POLLIN)
         if len(self._conversations) < _CONVERSATIONS_MAX:
-            poll.register(self._listener, select.POLLIN)
+            watched.register(self._listener, POLLIN)
         patience_s: float | None = None
         for conversation in self._conversations:
             for fd, events in conversation.interests():
-                poll.register(fd, events)
+                watched.register(fd, events)
             left_s = conversation.left_s()
             if left_s is not None:
                 patience_s = left_s if patience_s is None else min(left_s, patience_s)
-        found = poll.poll(None if patience_s is None else patience_s * 1e3)
-        if any(mask & select.POLLNVAL for _, mask in found):
+        found = watched.poll(None if patience_s is None else patience_s * 1e3)
+        if any(mask & POLLNVAL for _, mask in found):
             return None
         return {fd for fd, _ in found}
 
@@ -158,7 +154,7 @@ class Server:
             if error.errno not in (errno.EMFILE, errno.ENFILE):
                 return False
             # The program has used up its descriptors. Who asks waits.
-            time.sleep(_SHORTAGE_S)
+            sleep(_SHORTAGE_S)
             return True
         from ._conversation import Conversation
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _life, _rtnetlink
 from .._mptcp_endpoints import Endpoint, Limits
+from .._mptcp_state import endpoints_and_limits
 from ..errors import KernelError
 from ..link import innermost
 from ..stack import Stack, current_stack, running_stacks
@@ -123,6 +124,7 @@ def snapshot(stack: Stack | None = None) -> Snapshot:
     links = _links(stack)
     owners = {address.partition("/")[0]: link.name for link in links for address in link.addresses}
     found, listeners = connections(kernel, owners)
+    endpoints, limits = endpoints_and_limits(kernel)
     paths = mptcp.paths(stack)
     statistics = stack.statistics()
     config = stack.dns
@@ -136,8 +138,8 @@ def snapshot(stack: Stack | None = None) -> Snapshot:
         ),
         mptcp_mode=stack.mptcp_mode,
         preset=None if paths is None else paths.preset,
-        limits=mptcp.limits(stack),
-        endpoints=tuple(mptcp.endpoints(stack)),
+        limits=limits,
+        endpoints=endpoints,
         links=links,
         connections=found,
         listeners=listeners,

@@ -101,7 +101,9 @@ def _stack(number: int, stack: _Object, old: _Object | None) -> Section:
     if stack["endpoints"]:
         tables.append(_endpoints(stack["endpoints"]))
     tables.append(_connections(stack, old))
-    return Section(f"stack {number}, {printable(stack['hostname'])}", _clean(lines), tables)
+    named = stack["hostname"] not in ("", "(none)")
+    name = f", {printable(stack['hostname'])}" if named else ""
+    return Section(f"stack {number}{name}", _clean(lines), tables)
 
 
 def _links(stack: _Object, old: _Object | None) -> Table:

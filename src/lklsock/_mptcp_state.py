@@ -1,0 +1,88 @@
+"""Endpoints and limits of a stack's path manager, read without its netlink thread.
+
+For who looks often, or must not wait for another thread: decoded in microseconds, on any thread.
+`_mptcp_endpoints` changes them, by pyroute2.
+
+Source: linux/genetlink.h; linux/mptcp_pm.h.
+"""
+
+from __future__ import annotations
+
+import socket as _stdlib
+import struct
+from collections.abc import Iterator
+
+from . import _lkl, _rtnetlink
+from ._interface import index_to_name
+from ._mptcp_endpoints import Endpoint, Limits, flag_names
+
+_NETLINK_GENERIC = 16
+_CONTROLLER = 16
+_GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2
+_GET_ADDR, _GET_LIMITS = 3, 6
+_ADDR, _RCV_ADD_ADDRS, _SUBFLOWS = 1, 2, 3
+_ID, _ADDR4, _ADDR6, _PORT, _FLAGS, _IF_IDX = 2, 3, 4, 5, 6, 7
+_ERROR = 2
+_HEADER = struct.Struct("=BBH")
+_ATTRIBUTE = struct.Struct("=HH")
+_RECEIVE_BYTES = 1 << 16
+
+
+def endpoints_and_limits(kernel: _lkl.Kernel) -> tuple[tuple[Endpoint, ...], Limits]:
+    """What the path manager of a kernel has been told."""
+    sock = kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _NETLINK_GENERIC)
+    try:
+        name = b"mptcp_pm\0"
+        attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(name), _FAMILY_NAME) + name
+        (found,) = _ask(sock, _CONTROLLER, _GET_FAMILY, attribute=attribute)
+        family = struct.unpack("=H", found[_FAMILY_ID])[0]
+        (limits,) = _ask(sock, family, _GET_LIMITS)
+        addresses = _ask(sock, family, _GET_ADDR, _rtnetlink.DUMP)
+        endpoints = tuple(
+            _endpoint(kernel, _rtnetlink.attributes(each[_ADDR], 0)) for each in addresses
+        )
+    finally:
+        sock.close()
+    told = Limits(
+        subflows=struct.unpack("=I", limits[_SUBFLOWS])[0],
+        add_addr_accepted=struct.unpack("=I", limits[_RCV_ADD_ADDRS])[0],
+    )
+    return endpoints, told
+
+
+def _ask(
+    sock: _lkl.Socket, kind: int, command: int, flags: int = 0, attribute: bytes = b""
+) -> Iterator[dict[int, bytes]]:
+    """The attributes of each answer."""
+    body = _HEADER.pack(command, 1, 0) + attribute
+    sock.sendto(_rtnetlink.request(kind, flags, body), 0, (0, 0))
+    while True:
+        data = sock.recv(_RECEIVE_BYTES)
+        if data is None:
+            return
+        for answered, answer in _rtnetlink.messages(data):
+            if answered == _rtnetlink.DONE:
+                return
+            if answered != _ERROR:
+                yield _rtnetlink.attributes(answer, _HEADER.size)
+
+
+def _endpoint(kernel: _lkl.Kernel, found: dict[int, bytes]) -> Endpoint:
+    packed = found.get(_ADDR4) or found[_ADDR6]
+    family = _stdlib.AF_INET if len(packed) == 4 else _stdlib.AF_INET6
+    index = struct.unpack("=i", found.get(_IF_IDX, bytes(4)))[0]
+    return Endpoint(
+        id=found[_ID][0],
+        address=_stdlib.inet_ntop(family, packed),
+        flags=flag_names(struct.unpack("=I", found.get(_FLAGS, bytes(4)))[0]),
+        port=struct.unpack("=H", found.get(_PORT, bytes(2)))[0],
+        ifname=_name(kernel, index) if index else None,
+    )
+
+
+def _name(kernel: _lkl.Kernel, index: int) -> str | None:
+    try:
+        return index_to_name(kernel, index)
+    except OSError:
+        # It has gone, and the endpoint has not.
+        return None
