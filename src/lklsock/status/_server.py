@@ -10,7 +10,7 @@ import socket as _stdlib
 from _thread import allocate_lock
 from contextlib import suppress
 
-from .. import _life
+from .. import _life, _lkl
 from .._stdlib_own import StdlibSocket
 from . import _directory
 from ._own_thread import POLLIN, POLLNVAL, OwnThread, poll, sleep
@@ -172,8 +172,11 @@ def serve(*stacks: Stack) -> Server:
 
     Raises:
         OSError: There is no directory that is this user's alone; it says which.
+        RuntimeError: This is not the main interpreter, which serves the status of its process.
     """
     global _server
+    if not _lkl.in_main_interpreter():
+        raise RuntimeError("the status of a process is served by its main interpreter")
     if _server is None:
         _server = Server(stacks)
     _server.stacks = stacks
@@ -182,7 +185,7 @@ def serve(*stacks: Stack) -> Server:
 
 def serve_by_default() -> Server | None:
     """For the start of a command: serves, unless LKLSOCK_STATUS is 0. That it cannot is logged."""
-    if os.environ.get(VARIABLE) == "0":
+    if os.environ.get(VARIABLE) == "0" or not _lkl.in_main_interpreter():
         return None
     try:
         return serve()
