@@ -18,7 +18,8 @@
 
 struct slot {
 	struct sockaddr_storage from;
-	char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(sizeof(size_t))));
+	char control[CMSG_SPACE(sizeof(int)) + CMSG_SPACE(sizeof(struct in6_pktinfo))]
+		__attribute__((aligned(sizeof(size_t))));
 	char data[ROOM];
 };
 
@@ -98,6 +99,28 @@ static unsigned long size_of_each(struct msghdr *message, unsigned long bytes)
 	return bytes;
 }
 
+void datagrams_local(const struct datagram *datagram, struct sockaddr_storage *out)
+{
+	struct msghdr *message = (struct msghdr *)datagram->message;
+
+	memset(out, 0, sizeof(*out));
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+			struct in_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			out->ss_family = AF_INET;
+			((struct sockaddr_in *)out)->sin_addr = info.ipi_spec_dst;
+		} else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+			struct in6_pktinfo info;
+
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+			out->ss_family = AF_INET6;
+			((struct sockaddr_in6 *)out)->sin6_addr = info.ipi6_addr;
+		}
+	}
+}
+
 int datagrams_next(struct datagrams *datagrams, struct datagram *out)
 {
 	struct mmsghdr *message;
@@ -118,6 +141,7 @@ int datagrams_next(struct datagrams *datagrams, struct datagram *out)
 	if (out->bytes > rest)
 		out->bytes = rest;
 	out->from = &slot->from;
+	out->message = &message->msg_hdr;
 	datagrams->offset += out->bytes;
 	if (datagrams->offset >= message->msg_len) {
 		datagrams->first++;
