@@ -24,7 +24,6 @@
 
 /* The socket's header; ours has two more bytes, always zero. */
 #define SHORT_HDR (sizeof(struct virtio_net_hdr))
-#define PIECES_MAX 64
 
 struct packet {
 	struct link link;
@@ -54,11 +53,11 @@ static int header_shorten(const struct lkl_iovec *iov, int count, struct iovec *
 /* CPU held. */
 static long packet_tx(struct link *link, const struct lkl_iovec *iov, int count)
 {
-	struct iovec pieces[PIECES_MAX + 1];
+	struct iovec pieces[LKL_PIECES_MAX + 1];
 	struct msghdr message = { .msg_iov = pieces };
 	long bytes;
 
-	if (count > PIECES_MAX)
+	if (count > LKL_PIECES_MAX)
 		return -EINVAL;
 	message.msg_iovlen = (size_t)header_shorten(iov, count, pieces);
 	bytes = syscall(SYS_sendmsg, packet_of(link)->device.fd, &message, MSG_DONTWAIT);
@@ -76,11 +75,11 @@ static long packet_tx(struct link *link, const struct lkl_iovec *iov, int count)
 /* CPU held. */
 static long packet_rx(struct link *link, const struct lkl_iovec *iov, int count)
 {
-	struct iovec pieces[PIECES_MAX + 1];
+	struct iovec pieces[LKL_PIECES_MAX + 1];
 	struct msghdr message = { .msg_iov = pieces };
 	long bytes;
 
-	if (count > PIECES_MAX)
+	if (count > LKL_PIECES_MAX)
 		return -EINVAL;
 	message.msg_iovlen = (size_t)header_shorten(iov, count, pieces);
 	bytes = syscall(SYS_recvmsg, packet_of(link)->device.fd, &message, MSG_DONTWAIT);

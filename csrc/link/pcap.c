@@ -24,7 +24,6 @@
 #define LINKTYPE_ETHERNET 1
 #define SNAPLEN_WHOLE 262144
 /* More than the kernel half's longest frame has. */
-#define PIECES_MAX 64
 
 struct pcap_file_header {
 	uint32_t magic;
@@ -128,11 +127,11 @@ static void record_write(struct pcap *pcap, const struct lkl_iovec *iov, int cou
 		.captured = length < pcap->snaplen ? length : pcap->snaplen,
 		.length = length,
 	};
-	struct lkl_iovec pieces[PIECES_MAX + 1] = { { &header, sizeof(header) } };
+	struct lkl_iovec pieces[LKL_PIECES_MAX + 1] = { { &header, sizeof(header) } };
 	unsigned long done;
 	int used;
 
-	if (pcap->fd < 0 || count > PIECES_MAX || !rest_write(pcap))
+	if (pcap->fd < 0 || count > LKL_PIECES_MAX || !rest_write(pcap))
 		return;
 	used = 1 + frame_pieces(pieces + 1, iov, count, header.captured);
 	done = write_some(pcap, pieces, used);

@@ -25,7 +25,6 @@
 #include "socket.h"
 #include "uplink.h"
 
-#define PIECES_MAX 64
 
 struct vxlan {
 	struct link link;
@@ -78,12 +77,12 @@ static long datagram_send(struct vxlan *vxlan, const struct msghdr *message)
 static long vxlan_tx(struct link *link, const struct lkl_iovec *iov, int count)
 {
 	struct vxlan *vxlan = vxlan_of(link);
-	struct iovec pieces[PIECES_MAX + 1];
+	struct iovec pieces[LKL_PIECES_MAX + 1];
 	struct msghdr message = { .msg_iov = pieces };
 	uint8_t header[VXLAN_HDR];
 	long bytes;
 
-	if (count > PIECES_MAX)
+	if (count > LKL_PIECES_MAX)
 		return -EINVAL;
 	vxlan_header_put(header, vxlan->vni);
 	pieces[message.msg_iovlen++] = (struct iovec){ header, VXLAN_HDR };

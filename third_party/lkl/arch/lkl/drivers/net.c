@@ -16,24 +16,55 @@
 
 static LIST_HEAD(devices);
 
-static netdev_tx_t net_xmit(struct sk_buff *skb, struct net_device *dev)
+/* Adds the pieces of one skb, without its list. Return: how many there are now; LKL_PIECES_MAX + 1: too many. */
+static unsigned int pieces_add(const struct sk_buff *skb, struct lkl_iovec *iov, unsigned int count)
 {
-	struct lkl_netdev *nd = netdev_priv(dev);
-	struct lkl_iovec iov[MAX_SKB_FRAGS + 2];
-	struct virtio_net_hdr_v1 header = { };
-	unsigned int count = 0, i;
-	long ret;
+	unsigned int i;
 
-	BUILD_BUG_ON(sizeof(header) != LKL_VNET_HDR);
-	if (virtio_net_hdr_from_skb(skb, (struct virtio_net_hdr *)&header, true, false, 0))
-		goto drop;
-	iov[count++] = (struct lkl_iovec){ &header, sizeof(header) };
-	iov[count++] = (struct lkl_iovec){ skb->data, skb_headlen(skb) };
+	if (count + 1 + skb_shinfo(skb)->nr_frags > LKL_PIECES_MAX)
+		return LKL_PIECES_MAX + 1;
+	if (skb_headlen(skb))
+		iov[count++] = (struct lkl_iovec){ skb->data, skb_headlen(skb) };
 	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
 		skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
 
 		iov[count++] = (struct lkl_iovec){ skb_frag_address(frag), skb_frag_size(frag) };
 	}
+	return count;
+}
+
+/*
+ * Behind iov[0]. What is forwarded, and was put together by GRO, has a list of skbs: cut up again, as for a device
+ * that takes none, it would leave in single packets. Return: how many there are then, or 0: no memory.
+ */
+static unsigned int frame_pieces(struct sk_buff *skb, struct lkl_iovec *iov)
+{
+	unsigned int count = pieces_add(skb, iov, 1);
+	struct sk_buff *part;
+
+	skb_walk_frags(skb, part)
+		count = pieces_add(part, iov, count);
+	if (likely(count <= LKL_PIECES_MAX))
+		return count;
+	return skb_linearize(skb) ? 0 : pieces_add(skb, iov, 1);
+}
+
+static netdev_tx_t net_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct lkl_netdev *nd = netdev_priv(dev);
+	struct lkl_iovec iov[LKL_PIECES_MAX];
+	struct virtio_net_hdr_v1 header = { };
+	unsigned int count;
+	long ret;
+
+	BUILD_BUG_ON(sizeof(header) != LKL_VNET_HDR);
+	BUILD_BUG_ON(MAX_SKB_FRAGS + 2 > LKL_PIECES_MAX);
+	if (virtio_net_hdr_from_skb(skb, (struct virtio_net_hdr *)&header, true, false, 0))
+		goto drop;
+	iov[0] = (struct lkl_iovec){ &header, sizeof(header) };
+	count = frame_pieces(skb, iov);
+	if (unlikely(!count))
+		goto drop;
 	skb_tx_timestamp(skb);
 	ret = lkl_ops->net_tx(nd->link, iov, count);
 	if (ret == -EAGAIN) {
@@ -187,7 +218,7 @@ static void net_setup(struct net_device *dev, unsigned int features, unsigned in
 	dev->max_mtu = ETH_MAX_MTU;
 	dev->mtu = mtu;
 	if (features & LKL_NET_CSUM)
-		dev->hw_features |= NETIF_F_SG | NETIF_F_HW_CSUM | NETIF_F_RXCSUM;
+		dev->hw_features |= NETIF_F_SG | NETIF_F_FRAGLIST | NETIF_F_HW_CSUM | NETIF_F_RXCSUM;
 	if (features & LKL_NET_TSO)
 		dev->hw_features |= NETIF_F_TSO | NETIF_F_TSO6 | NETIF_F_TSO_ECN;
 	dev->features = dev->hw_features | NETIF_F_HIGHDMA;

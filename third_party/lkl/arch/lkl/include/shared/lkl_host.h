@@ -30,6 +30,12 @@ struct lkl_iovec {
 /* The largest frame, header included: what a link's rx must be able to take. */
 #define LKL_FRAME_MAX	(LKL_VNET_HDR + 14 + 4 + 65535)
 
+/*
+ * The most pieces that a frame to be sent is in, header included: 64 kB that were put together of 1,400
+ * bytes each, in two or three pieces.
+ */
+#define LKL_PIECES_MAX	160
+
 /* Interrupts, for lkl_irq(). */
 #define LKL_IRQ_TIMER	1u
 #define LKL_IRQ_NET	2u
