@@ -29,6 +29,7 @@ LAYERS = [
         "_mptcp_endpoints",
         "_mptcp_events",
         "dns",
+        "_gateway",
         "stack",
     ),
     *("_life", "_opening", "_dhcp", "_dhcp_use", "_dhcp_names", "_dhcp_message", "_slaac"),

@@ -17,6 +17,8 @@
 
 namespace {
 
+constexpr Py_ssize_t TUNNEL_KEY_BYTES = 32;
+
 /* One direction, in the order of struct lklsock_impair. */
 using impairment = std::tuple<uint64_t, uint64_t, uint64_t, uint32_t, double, double>;
 
@@ -202,6 +204,47 @@ static std::unique_ptr<link_handle> link_vxlan(const kernel &self, uint32_t vni,
 	return std::make_unique<link_handle>(self.ref, link);
 }
 
+static std::unique_ptr<link_handle> link_tunnel(const kernel &self, const std::string &remote,
+						uint16_t port, const std::string &source,
+						const std::string &device, const py::bytes &key,
+						uint32_t keepalive_ms, const py::bytes &mac)
+{
+	struct lklsock_link *link = nullptr;
+	struct lklsock_tunnel tunnel = {};
+
+	if (PyBytes_GET_SIZE(key.ptr()) != TUNNEL_KEY_BYTES) {
+		raise_value("a key has 32 bytes (%zd given)", PyBytes_GET_SIZE(key.ptr()));
+		fail();
+	}
+	tunnel.remote = host_address(remote, port);
+	tunnel.source = host_address(source, 0);
+	tunnel.device = device.c_str();
+	tunnel.key = reinterpret_cast<const uint8_t *>(PyBytes_AS_STRING(key.ptr()));
+	tunnel.keepalive_ms = keepalive_ms;
+	std::memcpy(tunnel.mac, mac_address(mac), sizeof(tunnel.mac));
+	self.ref.call([&] { return self.ref->link_tunnel(&tunnel, &link); });
+	return std::make_unique<link_handle>(self.ref, link);
+}
+
+static std::unique_ptr<link_handle> link_gateway(const kernel &self, const std::string &address,
+						 uint16_t port, const py::bytes &keys, int report_fd)
+{
+	struct lklsock_link *link = nullptr;
+	struct lklsock_gateway gateway = {};
+	const Py_ssize_t bytes = PyBytes_GET_SIZE(keys.ptr());
+
+	if (!bytes || bytes % TUNNEL_KEY_BYTES) {
+		raise_value("keys have 32 bytes each (%zd given)", bytes);
+		fail();
+	}
+	gateway.listen = host_address(address, port);
+	gateway.keys = reinterpret_cast<const uint8_t *>(PyBytes_AS_STRING(keys.ptr()));
+	gateway.key_count = static_cast<unsigned>(bytes / TUNNEL_KEY_BYTES);
+	gateway.report_fd = report_fd;
+	self.ref.call([&] { return self.ref->link_gateway(&gateway, &link); });
+	return std::make_unique<link_handle>(self.ref, link);
+}
+
 static std::unique_ptr<link_handle> link_wire(const kernel &self, int fd)
 {
 	struct lklsock_link *link = nullptr;
@@ -307,6 +350,10 @@ void bind_link(py::module_ &m, py::class_<kernel> &type)
 		.def("vxlan", &link_vxlan, py::arg("vni"), py::arg("remote"), py::arg("port"),
 		     py::arg("source"), py::arg("device"), py::arg("local_port"),
 		     py::arg("source_port"))
+		.def("tunnel", &link_tunnel, py::arg("remote"), py::arg("port"), py::arg("source"),
+		     py::arg("device"), py::arg("key"), py::arg("keepalive_ms"), py::arg("mac"))
+		.def("gateway", &link_gateway, py::arg("address"), py::arg("port"), py::arg("keys"),
+		     py::arg("report_fd"))
 		.def("wire", &link_wire, py::arg("fd"))
 		.def("wire_path", &link_wire_path, py::arg("path"), py::arg("listen"));
 }

@@ -5,6 +5,7 @@
 #include "link_calls.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "link/frame.h"
 
@@ -80,6 +81,42 @@ long link_call_vxlan(const struct lklsock_vxlan *given, struct lklsock_link **ou
 	if (!syscall_door_passes())
 		return LKLSOCK_ENOTRUNNING;
 	ret = link_vxlan_open(&settings, &link);
+	return handle_adopt(ret, link, out);
+}
+
+long link_call_tunnel(const struct lklsock_tunnel *given, struct lklsock_link **out)
+{
+	struct link_tunnel settings = {
+		.remote = given->remote,
+		.source = given->source,
+		.device = given->device,
+		.key = given->key,
+		.keepalive_ms = given->keepalive_ms,
+	};
+	struct link *link = NULL;
+	long ret;
+
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
+	memcpy(settings.mac, given->mac, sizeof(settings.mac));
+	ret = link_tunnel_open(&settings, &link);
+	return handle_adopt(ret, link, out);
+}
+
+long link_call_gateway(const struct lklsock_gateway *given, struct lklsock_link **out)
+{
+	const struct link_gateway settings = {
+		.listen = given->listen,
+		.keys = given->keys,
+		.key_count = given->key_count,
+		.report_fd = given->report_fd,
+	};
+	struct link *link = NULL;
+	long ret;
+
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
+	ret = link_gateway_open(&settings, &link);
 	return handle_adopt(ret, link, out);
 }
 

@@ -14,6 +14,8 @@ long link_call_tap(const char *name, struct lklsock_link **out);
 long link_call_fd(int host_fd, const uint8_t mac[6], struct lklsock_link **out);
 long link_call_packet(const char *device, const uint8_t mac[6], struct lklsock_link **out);
 long link_call_vxlan(const struct lklsock_vxlan *given, struct lklsock_link **out);
+long link_call_tunnel(const struct lklsock_tunnel *given, struct lklsock_link **out);
+long link_call_gateway(const struct lklsock_gateway *given, struct lklsock_link **out);
 long link_call_wire(int host_fd, struct lklsock_link **out);
 long link_call_wire_path(const char *path, bool listen, struct lklsock_link **out);
 long link_call_impair(struct lklsock_link *inner, uint64_t seed, const struct lklsock_impair *tx,

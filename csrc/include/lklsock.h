@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define LKLSOCK_ABI 4
+#define LKLSOCK_ABI 5
 
 #define LKLSOCK_ENOTRUNNING (-4096L)
 #define LKLSOCK_EREENTRY (-4097L)
@@ -67,6 +67,21 @@ struct lklsock_vxlan {			/* see link.h */
 	uint16_t local_port, source_port;
 	const char *device;
 	uint32_t vni;
+};
+
+struct lklsock_tunnel {			/* see link.h */
+	struct sockaddr_storage remote, source;
+	const char *device;
+	const uint8_t *key;
+	uint32_t keepalive_ms;
+	uint8_t mac[6];
+};
+
+struct lklsock_gateway {		/* see link.h */
+	struct sockaddr_storage listen;
+	const uint8_t *keys;
+	unsigned key_count;
+	int report_fd;
 };
 
 struct lklsock_impair {			/* one direction; see link.h */
@@ -208,6 +223,9 @@ struct lklsock_api {
 	long (*link_packet)(const char *device, const uint8_t mac[6], struct lklsock_link **out);
 	/* Ethernet in UDP, to a gateway. */
 	long (*link_vxlan)(const struct lklsock_vxlan *vxlan, struct lklsock_link **out);
+	/* Ethernet in UDP, sealed, to a gateway of ours; and that gateway. */
+	long (*link_tunnel)(const struct lklsock_tunnel *tunnel, struct lklsock_link **out);
+	long (*link_gateway)(const struct lklsock_gateway *gateway, struct lklsock_link **out);
 	long (*link_wire)(int host_fd, struct lklsock_link **out);
 	long (*link_wire_path)(const char *path, bool listen, struct lklsock_link **out);
 	long (*link_impair)(struct lklsock_link *inner, uint64_t seed, const struct lklsock_impair *tx,

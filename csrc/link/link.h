@@ -126,6 +126,39 @@ struct link_vxlan {
  */
 int link_vxlan_open(const struct link_vxlan *settings, struct link **out);
 
+struct link_tunnel {
+	struct sockaddr_storage remote;		/* with its port */
+	struct sockaddr_storage source;		/* all zero: any */
+	const char *device;			/* to leave by; "": any */
+	const uint8_t *key;			/* pre-shared; 32 bytes */
+	uint32_t keepalive_ms;
+	uint8_t mac[6];				/* the interface's, as it begins */
+};
+
+/*
+ * Ethernet in UDP to a gateway of ours, sealed; no privilege. See docs/tunnel-protocol.md. It has
+ * carrier once the gateway has answered, and as long as it does.
+ * Return: 0 or -errno (EADDRNOTAVAIL: source is not ours; ENODEV; ELIBACC: no libcrypto).
+ */
+int link_tunnel_open(const struct link_tunnel *settings, struct link **out);
+
+struct link_gateway {
+	struct sockaddr_storage listen;		/* with its port */
+	const uint8_t *keys;			/* those of the peers; 32 bytes each */
+	unsigned key_count;
+	int report_fd;				/* lines about peers are written to it; borrowed; -1: none */
+};
+
+/*
+ * The other end of tunnels: one link for all of its peers, which do not reach each other by it.
+ * Frames to one of their MAC addresses go to that peer, those to groups to all.
+ * Lines: "joined KEY INSTANCE ADDRESS PORT MTU", "roamed KEY INSTANCE ADDRESS PORT",
+ * "left KEY INSTANCE REASON" (bye, silent), "refused ADDRESS PORT". KEY is the index of the peer's
+ * key, INSTANCE its own number, in hexadecimal.
+ * Return: 0 or -errno (EADDRINUSE, EADDRNOTAVAIL, ELIBACC).
+ */
+int link_gateway_open(const struct link_gateway *settings, struct link **out);
+
 /*
  * A descriptor that was handed in, whatever it is: a TAP, a packet socket, a unix socket of
  * messages. The link then owns it.

@@ -79,6 +79,19 @@ class Kernel:
         source_port: int,
     ) -> Link:
         """remote, source: packed, as `inet_pton` gives it; source and device may be empty."""
+    def tunnel(
+        self,
+        remote: bytes,
+        port: int,
+        source: bytes,
+        device: str,
+        key: bytes,
+        keepalive_ms: int,
+        mac: bytes,
+    ) -> Link:
+        """remote, source: as for `vxlan`; key: 32 bytes."""
+    def gateway(self, address: bytes, port: int, keys: bytes, report_fd: int) -> Link:
+        """keys: 32 bytes each; report_fd: lines about peers are written to it, it stays open."""
     def wire(self, fd: int) -> Link: ...
     def wire_path(self, path: str, listen: bool) -> Link: ...
     def interface_up(self, ifindex: int, up: bool = True) -> None: ...

@@ -277,6 +277,24 @@ def test_vxlan_carries_its_arguments(kernel: _lkl.Kernel) -> None:
         kernel.vxlan(7, b"12345", 4789, b"", "", 1, 0)
 
 
+def test_tunnel_and_its_gateway_carry_their_arguments(kernel: _lkl.Kernel) -> None:
+    key = bytes(range(32))
+    tunnel = kernel.tunnel(bytes(16), 47890, b"", "fake0", key, 5000, b"\2\0\0\0\0\7")
+    counters = tunnel.counters()
+    assert (counters["rx_bytes"], counters["tx_bytes"]) == (31, socket.AF_INET6)
+    assert (counters["tx_too_long"], counters["path_errors"]) == (5000, 7)
+    counters = kernel.gateway(bytes(4), 47890, bytes(32) + key, 9).counters()
+    assert (counters["rx_bytes"], counters["tx_bytes"]) == (31, socket.AF_INET)
+    assert (counters["tx_too_long"], counters["path_errors"]) == (2, 9)
+    with pytest.raises(OSError, match="No such device"):
+        kernel.tunnel(bytes(4), 47890, b"", "eth9", key, 5000, bytes(6))
+    with pytest.raises(ValueError, match="a key has 32 bytes"):
+        kernel.tunnel(bytes(4), 47890, b"", "", key[1:], 5000, bytes(6))
+    for keys in (b"", key[1:]):
+        with pytest.raises(ValueError, match="keys have 32 bytes each"):
+            kernel.gateway(bytes(4), 47890, keys, -1)
+
+
 def test_wrapper_takes_the_link_over(kernel: _lkl.Kernel) -> None:
     inner = kernel.tap("fake0")
     assert inner.counters()["rx_frames"] == 1

@@ -97,7 +97,7 @@ def test_a_capture_is_around_an_impairment() -> None:
 
 
 def test_every_kind_of_link_is_known() -> None:
-    assert set(KINDS.values()) >= {link.Fd, link.Packet, Tap, Vxlan, Wire}
+    assert set(KINDS.values()) >= {link.Fd, link.Packet, Tap, link.Tunnel, Vxlan, Wire}
     assert set(WRAPPERS.values()) == {Impair, Pcap}
 
 

@@ -113,7 +113,8 @@ def link_library(
             *(f"-Wl,--version-script={exports}", f"-Wl,-T,{work.linker_script}"),
             *("-o", str(target)),
             *(str(file) for file in [*objects, work.kernel_object, *more]),
-            "-lpthread",
+            # dlopen() is libc's own since 2.34 of it only.
+            *("-lpthread", "-ldl"),
         ]
         _run("linking liblkl.so", command, env, objects_dir)
         return target

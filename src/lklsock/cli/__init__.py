@@ -17,6 +17,7 @@ COMMANDS = (
     "config",
     "demo",
     "doctor",
+    "gateway",
     "proxy",
     "run",
     "setup",

@@ -13,6 +13,7 @@ stack.add_link(Impair(left, delay_ms=10, loss=0.01, seed=1), addresses=["10.1.0.
 | `Fd` | a TAP, packet or unix socket that was handed in | none |
 | `Packet` | an interface of the host, with a MAC address of its own | CAP_NET_RAW |
 | `Vxlan` | an Ethernet in UDP, to any Linux gateway with a `vxlan` device | none |
+| `Tunnel` | the same to `python -m lklsock gateway`: sealed, through NAT, roaming | none |
 | `Wire` | another stack | none |
 | `Pcap`, `Impair` | wrappers: a capture; delay, loss, a rate, cuts | none |
 
@@ -35,6 +36,7 @@ stack.add_link(Tap("tap{child}"), addresses=["10.1.{child}.2/24"])  # for forked
 ```
 """
 
+from ._tunnel_key import Key
 from .description import MTU_ETHERNET as MTU_ETHERNET
 from .description import Address as Address
 from .description import Link
@@ -42,6 +44,7 @@ from .description import Subnet as Subnet
 from .fd import Fd
 from .packet import Packet
 from .tap import Tap
+from .tunnel import Tunnel
 from .vxlan import Vxlan
 from .wire import Wire
 from .wrappers import AnyLink as AnyLink
@@ -51,4 +54,16 @@ from .wrappers import innermost as innermost
 from .wrappers import with_attributes as with_attributes
 from .wrappers import wrapped as wrapped
 
-__all__ = ["Direction", "Fd", "Impair", "Link", "Packet", "Pcap", "Tap", "Vxlan", "Wire"]
+__all__ = [
+    "Direction",
+    "Fd",
+    "Impair",
+    "Key",
+    "Link",
+    "Packet",
+    "Pcap",
+    "Tap",
+    "Tunnel",
+    "Vxlan",
+    "Wire",
+]

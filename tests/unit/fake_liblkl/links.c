@@ -65,6 +65,28 @@ static long do_link_vxlan(const struct lklsock_vxlan *vxlan, struct lklsock_link
 	return 0;
 }
 
+static long do_link_tunnel(const struct lklsock_tunnel *tunnel, struct lklsock_link **out)
+{
+	if (*tunnel->device && strcmp(tunnel->device, "fake0") != 0)
+		return -ENODEV;
+	*out = link_new(NULL);
+	(*out)->counters.rx_bytes = tunnel->key[31];
+	(*out)->counters.tx_bytes = tunnel->remote.ss_family;
+	(*out)->counters.tx_too_long = tunnel->keepalive_ms;
+	(*out)->counters.path_errors = tunnel->mac[5];
+	return 0;
+}
+
+static long do_link_gateway(const struct lklsock_gateway *gateway, struct lklsock_link **out)
+{
+	*out = link_new(NULL);
+	(*out)->counters.rx_bytes = gateway->keys[gateway->key_count * 32 - 1];
+	(*out)->counters.tx_bytes = gateway->listen.ss_family;
+	(*out)->counters.tx_too_long = gateway->key_count;
+	(*out)->counters.path_errors = (uint64_t)gateway->report_fd;
+	return 0;
+}
+
 static long do_link_mtu(struct lklsock_link *link)
 {
 	return (long)link->counters.rx_bytes;
@@ -231,6 +253,8 @@ void fake_links_fill(struct lklsock_api *api)
 	api->link_tap = do_link_tap;
 	api->link_fd = do_link_fd;
 	api->link_vxlan = do_link_vxlan;
+	api->link_tunnel = do_link_tunnel;
+	api->link_gateway = do_link_gateway;
 	api->link_packet = do_link_packet;
 	api->link_mtu = do_link_mtu;
 	api->link_wire = do_link_wire;
