@@ -29,6 +29,7 @@ BENCHMARKS = (
     "python_start",
     "size",
     "tap",
+    "tunnel",
     "paths",
     "stall",
     "handover",
