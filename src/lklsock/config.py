@@ -43,7 +43,7 @@ else:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from ._config_check import Wanted
@@ -54,6 +54,8 @@ __all__ = ["Config", "find", "load"]
 
 FILE_NAME = "lklsock.toml"
 VARIABLE = "LKLSOCK_CONFIG"
+# Who waits for longer is told.
+_SILENCE_S = 1.0
 
 _LINE = re.compile(r"\(at line (\d+), column \d+\)$")
 
@@ -152,13 +154,20 @@ class Config:
         """Whether there are links in it."""
         return bool(self._wanted.links)
 
-    def make_stack(self, *, boot: bool = True, links: bool = True) -> Stack:
+    def make_stack(
+        self,
+        *,
+        boot: bool = True,
+        links: bool = True,
+        say: Callable[[str], object] | None = None,
+    ) -> Stack:
         """A stack as the file has it: with its links, sysctls, names, preset and limits.
 
         Args:
             boot: Boots it now. Otherwise it does so when first needed, and what goes wrong then
                 is raised by what needed it.
             links: Adds the links, and gives the path manager its endpoints.
+            say: Is called with what is waited for, when that has taken a second.
 
         Raises:
             OSError: A link cannot be opened: names the line of the file.
@@ -175,7 +184,7 @@ class Config:
         def tell(told: Stack) -> None:
             # What it is told now is noted one by one, for forked children.
             told.recipe.forget(*key)
-            self._tell(told, links=links)
+            self._tell(told, links, say)
 
         stack.recipe.note(key, tell)
         if boot:
@@ -186,7 +195,7 @@ class Config:
         """The arguments for `lklsock.patch` that the file has."""
         return dict(self._wanted.patch)
 
-    def _tell(self, stack: Stack, *, links: bool) -> None:
+    def _tell(self, stack: Stack, links: bool, say: Callable[[str], object] | None) -> None:
         from . import mptcp
 
         wanted = self._wanted
@@ -194,7 +203,7 @@ class Config:
             with self._told_of(*path):
                 stack.sysctl(name, value)
         if links:
-            self._add_links(stack)
+            self._add_links(stack, say)
         if wanted.preset is not None:
             mptcp.preset(**wanted.preset, stack=stack)
         if wanted.limits:
@@ -203,14 +212,14 @@ class Config:
             with self._told_of("mptcp", "endpoint", number):
                 mptcp.endpoint_add(**endpoint, stack=stack)
 
-    def _add_links(self, stack: Stack) -> None:
+    def _add_links(self, stack: Stack, say: Callable[[str], object] | None) -> None:
         wanted = self._wanted
         added: list[Interface] = []
         for number, (link, _) in enumerate(wanted.links):
             with self._told_of("link", number):
                 added.append(stack.add_link(link))
         if wanted.wait_s:
-            _wait(added, wanted.wait_s)
+            _wait(added, wanted.wait_s, say)
 
     @contextmanager
     def _told_of(self, *path: str | int) -> Iterator[None]:
@@ -227,17 +236,27 @@ class Config:
             raise OSError(error.errno, f"{where}: {error.strerror or error}") from None
 
 
-def _wait(interfaces: list[Interface], timeout_s: float) -> None:
+def _wait(
+    interfaces: list[Interface], timeout_s: float, say: Callable[[str], object] | None
+) -> None:
     """Waits for addresses that come by themselves. Some links may be without, but not all.
 
     Raises:
         TimeoutError: No link has any address.
     """
-    deadline = time.monotonic() + timeout_s
-    for interface in interfaces:
-        with suppress(TimeoutError):
-            interface.wait(max(0.0, deadline - time.monotonic()))
-    missing = [text for interface in interfaces if (text := interface.missing())]
+    began = time.monotonic()
+
+    def missing_at(deadline: float) -> list[str]:
+        for interface in interfaces:
+            with suppress(TimeoutError):
+                interface.wait(max(0.0, deadline - time.monotonic()))
+        return [text for interface in interfaces if (text := interface.missing())]
+
+    missing = missing_at(began + min(timeout_s, _SILENCE_S))
+    if missing and timeout_s > _SILENCE_S:
+        if say is not None:
+            say(f"waiting up to {timeout_s:g} s: {'; '.join(missing)}")
+        missing = missing_at(began + timeout_s)
     if missing and len(missing) == len(interfaces):
         raise TimeoutError(f"{'; '.join(missing)} (waited {timeout_s:g} s)")
     if missing:

@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import LKLSOCK, TIMEOUT_S
+from command_line import LKLSOCK, TIMEOUT_S, OnTerminal
 from own_process import in_own_process
 from worlds import JOIN_S, pause
 
 from lklsock import Stack, config, link, mptcp, socket
 from lklsock._interface import names
+from lklsock.cli import EXIT_INTERRUPTED
 
 SHOW = (
     "import lklsock\n"
@@ -274,6 +275,18 @@ def test_run_waits_for_an_address_by_dhcp_and_tells_that_none_came(tmp_path: Pat
     path.write_text(path.read_text().replace("wait_s = 0.1", "wait_s = 0"))
     done = lklsock("run", "-c", SHOW, directory=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_run_says_what_it_waits_for_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    (tmp_path / "lklsock.toml").write_text(
+        "[stack]\nwait_s = 60\n"
+        f"[[link]]\nkind = 'wire'\npath = '{tmp_path}/wire'\nlisten = true\naddresses = 'dhcp'\n"
+    )
+    with OnTerminal("run", "-c", SHOW, directory=tmp_path) as command:
+        command.read_until("run: waiting up to 60 s: wire0: no DHCP lease: no carrier")
+        command.press_ctrl_c()
+        assert command.wait() == EXIT_INTERRUPTED
+        assert "Traceback" not in command.output
 
 
 PATCHED = (

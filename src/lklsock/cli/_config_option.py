@@ -34,6 +34,11 @@ def load(options: argparse.Namespace) -> Config | None:
     return None if path is None else config.load(path)
 
 
+def say_waiting(command: str, text: str) -> None:
+    """Says what a command waits for: the `say` of `Config.make_stack`."""
+    print(f"{command}: {text}", file=sys.stderr, flush=True)
+
+
 def say_overruled(option: str, what: str, config: Config) -> None:
     """Says that an option goes before what the file has."""
     print(f"{option} goes before {what} of {config.path}", file=sys.stderr)

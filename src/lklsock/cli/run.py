@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from . import _config_option
@@ -74,14 +75,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the program, and leaves as it leaves."""
-    from . import _program
+    from . import EXIT_INTERRUPTED, _program
 
     file = options.program[options.program[:1] == ["--"] :]
     words = [*(options.code or options.module or []), *file]
     if not words:
         options.error("no program: name a file, or - for stdin, or use -c or -m")
-    if not _prepare(options):
-        return _EXIT_FAILED
+    try:
+        if not _prepare(options):
+            return _EXIT_FAILED
+    except KeyboardInterrupt:
+        # The program has not begun.
+        return EXIT_INTERRUPTED
     if options.code is not None:
         _program.run_command(words[0], words[1:])
     elif options.module is not None:
@@ -125,7 +130,8 @@ def _configure(
         _config_option.say_overruled(f"run: --{name}", name, config)
     if options.tap and config.has_links:
         _config_option.say_overruled("run: --tap", "the links", config)
-    set_default_stack(config.make_stack(links=not options.tap))
+    say = partial(_config_option.say_waiting, "run")
+    set_default_stack(config.make_stack(links=not options.tap, say=say))
     return {**settings, **given}
 
 
