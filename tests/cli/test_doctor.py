@@ -144,6 +144,38 @@ def test_vxlan_gateway_is_asked_for_an_address_behind_it(namespace: str, behind:
 
 
 @requires_root
+@requires_tun
+@pytest.mark.parametrize("key", ["its own", "another"])
+def test_tunnel_gateway_answers_who_has_its_key(namespace: str, tmp_path: Path, key: str) -> None:
+    inside = ["ip", "netns", "exec", namespace]
+    files = {name: tmp_path / f"{name}.key" for name in ("its own", "another")}
+    for file in files.values():
+        file.touch(0o600)
+        file.write_text(run("gateway", "--new-key").stdout)
+    gateway = subprocess.Popen(
+        [
+            *(*inside, *LKLSOCK, "gateway", "--tap", "tap0"),
+            *("--listen", "127.0.0.1:4700", "--key-file", str(files["its own"])),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert gateway.stderr is not None
+        for line in gateway.stderr:
+            if "listening on" in line:
+                break
+        words = ("--gateway", "127.0.0.1:4700", "--key-file", str(files[key]))
+        found = checks(*words, command=[*inside, *LKLSOCK])["tunnel gateway"]
+        assert found["verdict"] == ("ok" if key == "its own" else "no"), found
+        shown = run("status", "--json", str(gateway.pid), command=[*inside, *LKLSOCK])
+        assert json.loads(shown.stdout)["pid"] == gateway.pid, shown.stderr
+    finally:
+        gateway.kill()
+        gateway.communicate()
+
+
+@requires_root
 def test_without_a_gateway_nothing_leaves_the_machine(namespace: str) -> None:
     inside = ["ip", "netns", "exec", namespace]
     before = command(*inside, "cat", "/proc/net/snmp")

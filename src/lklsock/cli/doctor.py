@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--gateway",
         metavar="ADDRESS[:PORT]",
-        help="a gateway for links by VXLAN",
+        help="a gateway for links by VXLAN; or, with --key-file, for tunnels",
     )
     add("--vni", metavar="N", type=int, help="the number of the VXLAN gateway's network")
     add(
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS/LENGTH,ADDRESS",
         help="in that network, an IPv4 address that is free for a trial, and the one to be asked",
     )
+    add("--key-file", metavar="FILE", help="the key of a tunnel gateway")
     parser.set_defaults(error=parser.error)
 
 
@@ -53,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     def found() -> Iterator[Check]:
         yield from machine.checks()
         yield from network.checks()
-        if options.gateway:
+        if options.gateway and options.key_file:
+            yield gateway.tunnel(options.gateway, options.key_file)
+        elif options.gateway:
             yield gateway.vxlan(options.gateway, options.vni, options.inside)
         try:
             from ._doctor import trial

@@ -70,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     Returns:
         0 after SIGTERM, 1 if it cannot be started.
     """
+    from .. import status
     from .._gateway import Gateway
     from ..errors import KernelError
     from ..link import Fd, Key, Tap
@@ -83,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
     if options.key_file is None:
         options.error("--key-file must be given; --new-key makes a key")
     listen = options.listen or [("0.0.0.0", TUNNEL_PORT)]
+    status.serve_by_default()
     try:
         keys = read_keys(options.key_file)
         link = Tap(options.tap) if options.fd is None else Fd(options.fd)

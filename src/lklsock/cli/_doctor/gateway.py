@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
+from pathlib import Path
 
 from .check import Check
 
@@ -93,6 +94,38 @@ def _answers(
             f"there: ip -d link show type vxlan  # id {vni}, remote {local}, dstport {port}, up",
             f"there: ip addr show to {theirs}",
         ),
+    )
+
+
+def tunnel(text: str, key_file: str) -> Check:
+    """A `python -m lklsock gateway`: it has carrier once they have agreed on keys."""
+    from ...link import Tunnel
+    from ...link.tunnel import TUNNEL_PORT
+    from ...stack import Stack
+
+    name = "tunnel gateway"
+    host, _, port = text.rpartition(":")
+    if not host or (":" in host and not host.startswith("[")):
+        host, port = text, ""
+    stack = Stack(hostname="doctor")
+    try:
+        link = Tunnel(remote=host.strip("[]"), port=int(port or TUNNEL_PORT), key_file=key_file)
+        # Of no use to anybody: what counts is the carrier.
+        interface = stack.add_link(link, addresses=["192.0.0.8/32"])
+        until_s = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < until_s:
+            if interface.carrier:
+                return Check(name, "ok", f"{text} answers, and knows the key")
+            time.sleep(_PAUSE_S)
+    except (OSError, ValueError) as error:
+        return Check(name, "cannot tell", str(error))
+    finally:
+        stack.halt(0)
+    return Check(
+        name,
+        "no",
+        f"{text} does not answer: it is down, a firewall is between, or the key is another",
+        (f"there: python -m lklsock gateway --tap tap0 --key-file {Path(key_file).name}",),
     )
 
 
