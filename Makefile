@@ -6,6 +6,7 @@
 #   make test-full   the same, and sanitizers, lockdep, KUnit, and what takes long
 #   make bench       the benchmarks, beside the host's kernel
 #   make check       style and types
+#   make docs        the guide, into build/docs
 #   make tox         the tests on every CPython at hand, against wheels
 #   make wheel       a wheel for this Python, into wheels/dist, tried in an environment of its own
 #   make wheels      wheels for every CPython at hand, made and tried in a container; as root
@@ -45,7 +46,7 @@ PYTHONS := $(or $(LKLSOCK_PYTHON),python3 python3.13 python3.12 python3.11 pytho
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: machine venv kernel build demo test test-full bench clean \
+.PHONY: machine venv kernel build demo docs test test-full bench clean \
 	check check-python check-types check-port \
 	tox wheel wheels wheels-aarch64 kernel-aarch64 release-check
 
@@ -153,6 +154,10 @@ $(STAMPS)/tox: pyproject.toml $(PYTHON)
 	@$(PYTHON) -m pip install --quiet --group tox
 	@touch $@
 
+$(STAMPS)/docs: pyproject.toml $(PYTHON)
+	@$(PYTHON) -m pip install --quiet --group docs
+	@touch $@
+
 build: kernel $(STAMPS)/package
 
 demo: build
@@ -188,6 +193,10 @@ check-types: build $(STAMPS)/lint
 
 check-port: kernel
 	$(PYTHON) third_party/lkl/checkpatch.py
+
+docs: $(STAMPS)/docs
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+	@echo "the guide is build/docs/index.html"
 
 tox: build $(STAMPS)/tox
 	@$(PYTHON) -m tox run $(TOX_ARGUMENTS) \
