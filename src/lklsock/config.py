@@ -171,6 +171,7 @@ class Config:
 
         Raises:
             OSError: A link cannot be opened: names the line of the file.
+            ConfigError: What can be seen only then is not right, such as a file with a key.
             TimeoutError: No link got addresses, by DHCP or SLAAC, within `wait_s`.
             KernelBootError: The kernel did not boot.
         """
@@ -221,19 +222,25 @@ class Config:
         if wanted.wait_s:
             _wait(added, wanted.wait_s, say)
 
+    def _where(self, path: tuple[str | int, ...]) -> str:
+        from ._config_lines import line_of
+
+        line = line_of(self.lines, path)
+        return f"{self.path}{'' if line is None else f':{line}'}"
+
     @contextmanager
     def _told_of(self, *path: str | int) -> Iterator[None]:
         """Errors name the line of the file."""
-        from ._config_lines import line_of
-
         try:
             yield
         except OSError as error:
-            line = line_of(self.lines, path)
-            where = f"{self.path}{'' if line is None else f':{line}'}"
+            where = self._where(path)
             if error.errno is None:
                 raise type(error)(f"{where}: {error}") from None
             raise OSError(error.errno, f"{where}: {error.strerror or error}") from None
+        except ValueError as error:
+            # What can be seen only when it is opened, such as a file with a key.
+            raise ConfigError(f"{self._where(path)}: {error}") from None
 
 
 def _wait(

@@ -257,6 +257,12 @@ def test_run_tells_of_a_wrong_file_and_of_a_link_that_cannot_be_opened(tmp_path:
     done = lklsock("run", "-c", SHOW, directory=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "lklsock.toml:2: host interface lkls-nothing: " in done.stderr
+    path.write_text("[[link]]\nkind = 'tunnel'\nremote = '127.0.0.1'\nkey_file = 'lklsock.toml'\n")
+    path.chmod(0o600)
+    done = lklsock("run", "-c", SHOW, directory=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("run: lklsock.toml:1: ")
+    assert "Traceback" not in done.stderr
     path.write_text("[stack.sysctl]\nnet.ipv4.nothing = 1\n")
     done = lklsock("run", "-c", SHOW, directory=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")

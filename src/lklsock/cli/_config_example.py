@@ -43,6 +43,7 @@ _SAMPLES: dict[str, Any] = {
     "gateway": ["10.0.0.1", "fd00::1"],
     "hostname": "box",
     "ifname": "tap0",
+    "key_file": "tunnel.key",
     "limits": {"subflows": 4, "add_addr_accepted": 4},
     "local_port": 4789,
     "mac": "02:00:00:00:00:01",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ._proxy_options import add_arguments
@@ -142,7 +143,8 @@ def _stack(options: argparse.Namespace) -> Stack:
     else:
         if options.tap and config.has_links:
             _config_option.say_overruled("proxy: --tap", "the links", config)
-        stack = config.make_stack(links=not options.tap)
+        say = partial(_config_option.say_waiting, "proxy")
+        stack = config.make_stack(links=not options.tap, say=say)
     set_default_stack(stack)
     stack.boot()
     for tap in options.tap:
