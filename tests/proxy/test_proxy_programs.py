@@ -131,7 +131,9 @@ def test_pip_from_an_index(namespace: str, far: str, tmp_path: Path) -> None:
         words = [sys.executable, "-m", "pip", "--isolated", "install", "--no-cache-dir"]
         words += ["--disable-pip-version-check", "--target", str(target)]
         words += ["--cert", str(tmp_path / "cert.pem"), "--proxy", PROXY]
-        run(*words, "-i", f"https://{SERVER}/simple/", "lkls-sample")
+        # An older pip takes what this machine may have set before what it is told.
+        trusted = {"REQUESTS_CA_BUNDLE": str(tmp_path / "cert.pem")}
+        run(*words, "-i", f"https://{SERVER}/simple/", "lkls-sample", **trusted)
     assert (target / "lkls_sample.py").read_text().startswith("VALUE = 42")
 
 

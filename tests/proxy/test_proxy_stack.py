@@ -5,6 +5,7 @@ import os
 import socket as stdlib
 from typing import Any
 
+import pytest
 from own_process import in_own_process
 from proxied import (
     TIMEOUT_S,
@@ -33,8 +34,12 @@ def joined_stacks(mptcp_mode: str = "prefer") -> tuple[Stack, Stack]:
     near, far = Stack(hostname="near"), Stack(hostname="far", mptcp_mode=mptcp_mode)
     for path in range(2):
         one, other = Wire.pair()
-        near.add_link(Impair(one), addresses=[f"10.{path}.0.1/24"], gateway=f"10.{path}.0.2")
-        far.add_link(other, addresses=[f"10.{path}.0.2/24"], gateway=f"10.{path}.0.1")
+        for stack, link, own, peer in ((near, Impair(one), 1, 2), (far, other, 2, 1)):
+            stack.add_link(
+                link,
+                addresses=[f"10.{path}.0.{own}/24", f"fd0{path}::{own}/64"],
+                gateway=[f"10.{path}.0.{peer}", f"fd0{path}::{peer}"],
+            )
     mptcp.preset("aggregate", stack=near)
     mptcp.limits(far, subflows=8, add_addr_accepted=8)
     return near, far
@@ -70,6 +75,35 @@ def test_a_tunnel_has_a_subflow_on_each_path() -> None:
                     writer.write_eof()
                     assert await reader.read() == content
                 assert (await finished(proxy)).error is None
+
+    run(main())
+
+
+@pytest.mark.parametrize("way", ["connect", "http", "socks"])
+@in_own_process
+def test_ipv6_is_as_good(way: str) -> None:
+    async def main() -> None:
+        near, far = joined_stacks()
+        handler = answering(OK) if way == "http" else echo
+        async with serving(handler, listener(far, socket.AF_INET6)) as port:
+            async with proxying(Upstream.of_stack(near), guard=Guard()) as proxy:
+                if way == "http":
+                    url = f"http://[fd01::2]:{port}/".encode()
+                    answer = await ask(proxy, b"GET " + url + b" HTTP/1.0\r\nHost: x\r\n\r\n")
+                    assert status_of(answer) == 200
+                elif way == "connect":
+                    async with tunnel(proxy, port, "[fd01::2]") as (reader, writer):
+                        writer.write(b"six")
+                        assert await reader.readexactly(3) == b"six"
+                else:
+                    async with client(proxy) as (reader, writer):
+                        packed = stdlib.inet_pton(stdlib.AF_INET6, "fd01::2")
+                        writer.write(b"\5\1\0\5\1\0\4" + packed + port.to_bytes(2, "big") + b"six")
+                        # Where it has been bound to is an IPv6 address, too.
+                        assert (await reader.readexactly(24))[2:6] == b"\5\0\0\4"
+                        assert await reader.readexactly(3) == b"six"
+                exchange = await finished(proxy)
+                assert (exchange.host, exchange.mptcp) == ("fd01::2", True)
 
     run(main())
 

@@ -98,6 +98,7 @@ def _serve(options: argparse.Namespace, given: argparse.Namespace, settings: Set
     from ._proxy_options import settings as read_settings
 
     logging.basicConfig(format="proxy: %(message)s", level=logging.WARNING)
+    _allow_descriptors()
     stack = None if given.world == "host" else _stack(given)
 
     async def main() -> None:
@@ -117,6 +118,14 @@ def _serve(options: argparse.Namespace, given: argparse.Namespace, settings: Set
     status.serve_by_default()
     asyncio.run(main())
     return 0
+
+
+def _allow_descriptors() -> None:
+    """A connection takes some of them; what a shell allows is for programs that use select()."""
+    from resource import RLIMIT_NOFILE, getrlimit, setrlimit
+
+    _, hard = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (hard, hard))
 
 
 def _fronts(options: argparse.Namespace, stack: Stack | None, proxy: Proxy) -> list[Front]:
