@@ -34,7 +34,7 @@ int link_fd_open(int fd, const uint8_t mac[6], struct link **out)
 	case AF_PACKET:
 		return link_packet_adopt(fd, mac, out);
 	case AF_UNIX:
-		return link_wire_open(fd, out);
+		return type == SOCK_STREAM ? link_passt_open(fd, out) : link_wire_open(fd, out);
 	default:
 		return -EOPNOTSUPP;
 	}

@@ -101,6 +101,14 @@ int link_wire_listen(const char *path, struct link **out);
 int link_wire_connect(const char *path, struct link **out);
 
 /*
+ * Frames on a connected unix socket of bytes, each behind its length, as passt and QEMU's netdev
+ * "stream" speak it; no privilege. The link owns fd unless it fails (EPROTOTYPE: it is none for
+ * this). When the peer goes, or what comes makes no frames, the carrier is lost for good.
+ * Return: 0 or -errno.
+ */
+int link_passt_open(int fd, struct link **out);
+
+/*
  * A packet socket (CAP_NET_RAW): a station of its own on a network interface of the host, with
  * this MAC address. It has carrier while the interface does. link_packet_adopt() takes one that is
  * open and bound to an interface; the link then owns it.
@@ -161,7 +169,7 @@ int link_gateway_open(const struct link_gateway *settings, struct link **out);
 
 /*
  * A descriptor that was handed in, whatever it is: a TAP, a packet socket, a unix socket of
- * messages. The link then owns it.
+ * messages (a wire) or of bytes (passt). The link then owns it.
  * Return: 0 or -errno, fd is not closed then (EOPNOTSUPP: none of these; EPROTOTYPE: a socket of
  * another type; else as the link of its kind has it).
  */

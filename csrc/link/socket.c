@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -64,6 +65,27 @@ int link_socket_kind(int fd, int *family, int *type)
 	    getsockopt(fd, SOL_SOCKET, SO_TYPE, type, &type_bytes))
 		return -errno;
 	return 0;
+}
+
+int link_socket_connected(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t bytes = sizeof(peer);
+
+	return getpeername(fd, (struct sockaddr *)&peer, &bytes) ? -errno : 0;
+}
+
+bool link_socket_peer_is_gone(int fd)
+{
+	struct pollfd poll_fd = { .fd = fd, .events = POLLIN | POLLRDHUP };
+
+	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & (POLLHUP | POLLERR | POLLRDHUP);
+}
+
+bool link_socket_peer_error(int error)
+{
+	/* ECONNREFUSED is a datagram socket's word for it. */
+	return error == EPIPE || error == ECONNRESET || error == ENOTCONN || error == ECONNREFUSED;
 }
 
 bool link_socket_is_host(const struct sockaddr *address, const struct sockaddr *wanted)

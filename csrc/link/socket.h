@@ -24,6 +24,14 @@ int link_socket_unix_connect(const char *path, int type);
 /* Return: 0 and the socket's family and type, or -errno: ENOTSOCK, EBADF. */
 int link_socket_kind(int fd, int *family, int *type);
 
+/* Return: 0 or -errno: ENOTCONN. */
+int link_socket_connected(int fd);
+
+/* A connected socket: its peer has gone, or half of it. */
+bool link_socket_peer_is_gone(int fd);
+/* What a call on a connected socket gives when its peer has gone. */
+bool link_socket_peer_error(int error);
+
 /* IPv4 or IPv6, whatever the port. A scope counts if wanted has one. */
 bool link_socket_is_host(const struct sockaddr *address, const struct sockaddr *wanted);
 

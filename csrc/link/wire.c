@@ -15,7 +15,6 @@
  * after a while.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -51,25 +50,12 @@ static bool is_up(struct wire *wire)
 	return __atomic_load_n(&wire->up, __ATOMIC_SEQ_CST);
 }
 
-static bool peer_is_gone(struct wire *wire)
-{
-	struct pollfd poll_fd = { .fd = wire->peer.fd, .events = POLLIN | POLLRDHUP };
-
-	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & (POLLHUP | POLLERR | POLLRDHUP);
-}
-
 /* The end was met: half closed counts as closed. */
 static long peer_lost(struct wire *wire)
 {
 	shutdown(wire->peer.fd, SHUT_RDWR);
 	host_io_arm(&wire->peer, EPOLLIN);
 	return -EPIPE;
-}
-
-/* ECONNREFUSED is a datagram socket's word for it. */
-static bool peer_error(int error)
-{
-	return error == EPIPE || error == ECONNRESET || error == ENOTCONN || error == ECONNREFUSED;
 }
 
 /* CPU held. */
@@ -87,7 +73,7 @@ static long wire_tx(struct link *link, const struct lkl_iovec *iov, int count)
 	if (error == EAGAIN)
 		return -EAGAIN;
 	link_count(&link->counters.tx_dropped, 1);
-	if (peer_error(error))
+	if (link_socket_peer_error(error))
 		return peer_lost(wire);
 	return -error;
 }
@@ -103,8 +89,8 @@ static long wire_rx(struct link *link, const struct lkl_iovec *iov, int count)
 	if (bytes < 0 && errno == ECONNRESET)
 		bytes = syscall(SYS_recvmsg, wire->peer.fd, &message, MSG_DONTWAIT);
 	if (bytes < 0)
-		return peer_error(errno) ? peer_lost(wire) : -errno;
-	if (!bytes && peer_is_gone(wire))
+		return link_socket_peer_error(errno) ? peer_lost(wire) : -errno;
+	if (!bytes && link_socket_peer_is_gone(wire->peer.fd))
 		return peer_lost(wire);
 	return link_frame_received(link, iov, count, bytes, message.msg_flags & MSG_TRUNC);
 }
@@ -139,7 +125,7 @@ static unsigned peer_event(struct host_io_source *source, uint32_t epoll_events)
 	if (!is_up(wire))
 		return 0;
 	/* The event may be late, and of the peer before. */
-	if (epoll_events & (EPOLLHUP | EPOLLERR) && peer_is_gone(wire)) {
+	if (epoll_events & (EPOLLHUP | EPOLLERR) && link_socket_peer_is_gone(wire->peer.fd)) {
 		__atomic_store_n(&wire->up, false, __ATOMIC_SEQ_CST);
 		/* What it had sent is still there to be read. */
 		events = LKL_NET_DOWN | LKL_NET_RX;

@@ -131,8 +131,6 @@ int wire_socket_dead(void)
 
 int wire_socket_check(int fd)
 {
-	struct sockaddr_un peer;
-	socklen_t peer_bytes = sizeof(peer);
 	int family, type;
 	int err = link_socket_kind(fd, &family, &type);
 
@@ -140,5 +138,5 @@ int wire_socket_check(int fd)
 		return err;
 	if (family != AF_UNIX || (type != SOCK_SEQPACKET && type != SOCK_DGRAM))
 		return -EPROTOTYPE;
-	return getpeername(fd, (struct sockaddr *)&peer, &peer_bytes) ? -errno : 0;
+	return link_socket_connected(fd);
 }
