@@ -32,6 +32,7 @@ class Peer:
         self._wire = wire
         self._mac = mac
         self._port = self._theirs = 0
+        self._acknowledged = self._window = 0
 
     def _frames(self) -> Iterator[bytes]:
         while True:
@@ -53,6 +54,20 @@ class Peer:
         checksum = 0xFFFF - (total % 0xFFFF)
         self._send(0x0800, ip[:10] + struct.pack("!H", checksum) + ip[12:] + header + data)
 
+    def await_end(self) -> None:
+        """Until we have sent all; it is acknowledged from then on."""
+        for flags, _, sequence in self._segments():
+            if flags & FIN:
+                self._theirs = sequence + 1
+                return
+
+    def room(self, start: int, least: int = 0) -> int:
+        """The window that came with the acknowledgement of all before `start`, once it is that."""
+        for _ in self._segments():
+            if self._acknowledged == (FIRST + start) % 2**32 and self._window >= least:
+                break
+        return self._window
+
     def _segments(self) -> Iterator[tuple[int, int, int]]:
         """The flags, the source port and the sequence number of each; answers ARP meanwhile."""
         for frame in self._frames():
@@ -60,7 +75,8 @@ class Peer:
                 reply = frame[14:20] + b"\0\2" + PEERS_MAC + PEERS + frame[22:32]
                 self._send(0x0806, reply)
             elif frame[12:14] == b"\x08\x00" and frame[23] == 6:
-                port, _, sequence = struct.unpack("!HHI", frame[34:42])
+                port, _, sequence, self._acknowledged = struct.unpack("!HHII", frame[34:46])
+                (self._window,) = struct.unpack("!H", frame[48:50])
                 yield frame[47], port, sequence
 
     def accept(self) -> None:
@@ -125,3 +141,29 @@ def test_overlapping_segments_that_wait_together_are_received_once() -> None:
         peer.segment(len(data), flags=FIN | ACK)
         assert received(sock, len(data)) == data
         assert sock.recv(1) == b""
+
+
+@in_own_process
+@pytest.mark.parametrize("half_closed", [False, True])
+@pytest.mark.parametrize("size", [1400, 20000])
+def test_window_that_closed_opens_when_all_was_read(half_closed: bool, size: int) -> None:
+    # The peer does not probe: it sends what there is room for, and waits until there is more.
+    with connection() as (peer, sock):
+        sock.setsockopt(host.SOL_SOCKET, host.SO_RCVBUF, 65536)
+        if half_closed:
+            sock.shutdown(host.SHUT_WR)
+            peer.await_end()
+        sent = 1
+        peer.segment(0, b"x")
+        first = window = peer.room(sent)
+        received(sock, 1)
+        for _ in range(3):
+            unread = 0
+            while window:
+                for start in range(0, window, size):
+                    part = min(size, window - start)
+                    peer.segment(sent, bytes(part))
+                    sent, unread = sent + part, unread + part
+                window = peer.room(sent)
+            received(sock, unread)
+            window = peer.room(sent, first // 4)
