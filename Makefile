@@ -28,7 +28,7 @@ PROGRAMS := gcc:gcc g++:g++ make:make ld:binutils flex:flex bison:bison bc:bc pa
 TEST_PROGRAMS := /etc/services:netbase ip:iproute2 tcpdump:tcpdump openssl:openssl \
 	nft:nftables sysctl:procps curl:curl git:git systemd-analyze:systemd \
 	redis-check-rdb:redis-tools dnsmasq:dnsmasq-base mariadbd:mariadb-server-core \
-	mptcpize:mptcpize iperf3:iperf3 nginx:nginx-light
+	mptcpize:mptcpize iperf3:iperf3 nginx:nginx-light passt:passt
 # checkpatch.pl takes modules that perl-base lacks; pod2man is in the same package.
 CHECK_PROGRAMS := pod2man:perl
 HEADERS := /usr/include/$(shell uname -m)-linux-gnu

@@ -3,10 +3,14 @@
 Only in network namespaces of their own, whose names begin with `lkls`.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,3 +54,16 @@ def make_tap(name: str, *addresses: str) -> None:
     for address in addresses:
         command("ip", "addr", "add", address, "dev", name)
     command("ip", "link", "set", name, "up")
+
+
+def in_namespace(name: str, function: Callable[[], Any]) -> Any:
+    """Calls the function in a thread that is in that namespace: sockets that it makes are, too."""
+
+    def call() -> Any:
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open(f"/run/netns/{name}") as file:
+            assert libc.setns(file.fileno(), 0) == 0, ctypes.get_errno()
+        return function()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(call).result()

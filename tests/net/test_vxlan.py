@@ -2,18 +2,18 @@
 
 import socket as host
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from host_network import (
     command,
+    in_namespace,
     make_namespace,
     remove_namespace,
     requires_host_mptcp,
     requires_root,
 )
 from own_process import in_own_process
-from worlds import JOIN_S, Thread, Transfer, await_true
+from worlds import JOIN_S, Transfer, await_true
 
 from lklsock import default_stack, mptcp, socket
 from lklsock.link import Vxlan
@@ -57,19 +57,6 @@ def connect(namespace: str, gateway: str, family: str) -> None:
             addresses=[f"10.{path}.0.2/24"],
             gateway=f"10.{path}.0.1",
         )
-
-
-def in_namespace(name: str, function: Any) -> Any:
-    """Calls the function in a thread that is in the gateway's namespace: its sockets are, too."""
-    import ctypes
-
-    def call() -> Any:
-        libc = ctypes.CDLL(None, use_errno=True)
-        with open(f"/run/netns/{name}") as file:
-            assert libc.setns(file.fileno(), 0) == 0, ctypes.get_errno()
-        return function()
-
-    return Thread(call).result()
 
 
 def listener(gateway: str, proto: int) -> host.socket:

@@ -11,6 +11,7 @@ from lklsock.link import (
     Impair,
     Link,
     Packet,
+    Passt,
     Pcap,
     Tap,
     Vxlan,
@@ -35,6 +36,9 @@ from lklsock.link import tap as tap_module
         (lambda: Vxlan(remote="192.0.2.1", vni=1, source="::1"), "source must be of the same"),
         (lambda: Vxlan(remote="192.0.2.1", vni=1, port=0), "port must be 1-65535, not 0"),
         (lambda: Vxlan(remote="192.0.2.1", vni=1, device="a/b"), "name must be 1-15 bytes"),
+        (lambda: Passt("/run/passt", tcp_ports="80"), "tcp_ports, .* for a passt without path"),
+        (lambda: Passt(options="--ipv4-only"), r"options must be a list, such as \['--ipv4"),
+        (lambda: Passt(mtu=65521), "mtu must be 65520 at most with passt, not 65521"),
         (lambda: Tap("tap0", mtu=60), "mtu must be 68-65535, not 60"),
         (lambda: Tap("tap0", mac="02:00"), "mac must look like '02:00:00:00:00:01'"),
         (lambda: Tap("tap0", mac="01:00:00:00:00:01"), "mac must be that of one interface"),
@@ -158,7 +162,7 @@ def test_closed_tun_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> 
     ("number", "message"),
     [
         (errno.EINVAL, "file descriptor 0: Invalid argument: a TAP device takes IFF_TAP |"),
-        (errno.EPROTOTYPE, "a packet socket must be SOCK_RAW, a unix one SOCK_SEQPACKET or"),
+        (errno.EPROTOTYPE, "a packet socket must be SOCK_RAW"),
         (errno.EBADF, "file descriptor 0: Bad file descriptor"),
     ],
 )
@@ -198,6 +202,9 @@ def test_address_of_the_host_is_refused_on_its_interface(address: str) -> None:
         (Packet("lo", addresses=["10.0.0.1/8"]), "cannot have one IP address, 10.0.0.1/8"),
         (Packet("lo", mac="02:00:00:00:00:01"), "cannot have one MAC address"),
         (Packet("lo"), None),
+        (Passt(), None),
+        (Passt("/run/passt"), "whoever is at /run/passt serves one stack"),
+        (Passt(tcp_ports="80"), "ports of the host lead into one stack"),
         (Tap("tap{child}"), None),
     ],
 )

@@ -3,6 +3,8 @@
 ```python
 stack.add_link(Tap("tap0", addresses=["10.0.0.2/24"], gateway="10.0.0.1"))
 
+stack.add_link(Passt())                         # the host's network, for TCP and UDP; no privilege
+
 left, right = Wire.pair()                       # to another stack, no privilege needed
 stack.add_link(Impair(left, delay_ms=10, loss=0.01, seed=1), addresses=["10.1.0.1/24"])
 ```
@@ -14,6 +16,7 @@ stack.add_link(Impair(left, delay_ms=10, loss=0.01, seed=1), addresses=["10.1.0.
 | `Packet` | an interface of the host, with a MAC address of its own | CAP_NET_RAW |
 | `Vxlan` | an Ethernet in UDP, to any Linux gateway with a `vxlan` device | none |
 | `Tunnel` | the same to `python -m lklsock gateway`: sealed, through NAT, roaming | none |
+| `Passt` | the host's own sockets, through the program passt: TCP and UDP, no MPTCP | none |
 | `Wire` | another stack | none |
 | `Pcap`, `Impair` | wrappers: a capture; delay, loss, a rate, cuts | none |
 
@@ -43,6 +46,7 @@ from .description import Link
 from .description import Subnet as Subnet
 from .fd import Fd
 from .packet import Packet
+from .passt import Passt
 from .tap import Tap
 from .tunnel import Tunnel
 from .vxlan import Vxlan
@@ -61,6 +65,7 @@ __all__ = [
     "Key",
     "Link",
     "Packet",
+    "Passt",
     "Pcap",
     "Tap",
     "Tunnel",

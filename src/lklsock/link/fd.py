@@ -13,7 +13,7 @@ _HINTS = {
     errno.EINVAL: "a TAP device takes IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, and one queue",
     errno.ENODEV: "a packet socket must be bound to an Ethernet interface that is there",
     errno.ENOTCONN: "a unix socket must be connected",
-    errno.EPROTOTYPE: "a packet socket must be SOCK_RAW, a unix one SOCK_SEQPACKET or SOCK_DGRAM",
+    errno.EPROTOTYPE: "a packet socket must be SOCK_RAW",
     errno.EOPNOTSUPP: "it is neither a TAP device, a packet socket, nor a unix socket",
 }
 
@@ -26,7 +26,8 @@ class Fd(Link):
 
     - a TAP device, attached with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
     - a packet socket (SOCK_RAW) bound to an Ethernet interface, see `Packet`;
-    - a connected unix socket of messages (SOCK_SEQPACKET, SOCK_DGRAM), see `Wire`.
+    - a connected unix socket of messages (SOCK_SEQPACKET, SOCK_DGRAM), see `Wire`;
+    - a connected unix socket of bytes (SOCK_STREAM), see `Passt`.
 
     Who: anybody; the privilege was that of who opened it. Cost: that of the kind it is.
 
