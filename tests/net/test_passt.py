@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket as host
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -231,8 +232,6 @@ def test_port_of_the_host_leads_into_the_stack(namespace: str, world: str, versi
 @in_own_process
 def test_names_are_answered_by_the_hosts_resolver(namespace: str, world: str) -> None:
     required.library("dns", "dnspython")
-    import sys
-
     sys.path.insert(0, str(Path(__file__).parents[1] / "dns"))
     from name_server import NameServer
 
@@ -339,6 +338,21 @@ def test_passt_that_runs_already_is_connected_to(namespace: str, world: str, tmp
     default_stack().add_link(Passt(path))
     reach(world, 4)
     reach(world, 6)
+
+
+@in_own_process
+def test_program_is_run_behind_passt(namespace: str, world: str) -> None:
+    with listener(world, 4) as listening:
+        program = f"""import socket
+with socket.create_connection(("{WORLD[4]}", {listening.getsockname()[1]}), timeout=20) as sock:
+    sock.sendall(sock.getsockname()[0].encode())"""
+        command = [sys.executable, "-m", "lklsock", "run", "--passt", "-c", program]
+        with subprocess.Popen(command) as process:
+            server, _ = listening.accept()
+            with server:
+                server.settimeout(JOIN_S)
+                assert server.recv(64, host.MSG_WAITALL) == b"10.0.2.15"
+            assert process.wait(JOIN_S) == 0
 
 
 @in_own_process

@@ -58,6 +58,8 @@ _SAMPLES: dict[str, Any] = {
     "rx": {"loss": 0.01},
     "search": ["example.org"],
     "source": "192.0.2.7",
+    "tcp_ports": "8080:80",
+    "udp_ports": "5353:53",
     "sysctl": {"net.ipv4.tcp_congestion_control": "cubic"},
     "tx": {"delay_ms": 10},
     "vni": 1,

@@ -61,6 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a TAP device of the host as a link of the stack; every further one is a further path"
         " for MPTCP connections",
     )
+    add(
+        "--passt",
+        action="store_true",
+        help="the host's network as a way out, through the program passt: TCP and UDP, but no"
+        " MPTCP; takes no privilege",
+    )
     add("--report", action="store_true", help="say at the end, on stderr, what came of it")
     add("-c", dest="code", metavar="COMMAND", nargs=argparse.REMAINDER, help="as python -c")
     add("-m", dest="module", metavar="MODULE", nargs=argparse.REMAINDER, help="as python -m")
@@ -112,6 +118,8 @@ def _prepare(options: argparse.Namespace) -> bool:
         monkey.patch(**named)
         for number, tap in enumerate(options.tap):
             _add_path(tap, is_first=not number)
+        if options.passt:
+            _add_passt()
     except (ConfigError, KernelError, OSError) as error:
         print(f"run: {error}", file=sys.stderr)
         return False
@@ -128,10 +136,11 @@ def _configure(
     given = {name: value for name, value in named.items() if value is not None}
     for name in given.keys() & settings.keys():
         _config_option.say_overruled(f"run: --{name}", name, config)
-    if options.tap and config.has_links:
-        _config_option.say_overruled("run: --tap", "the links", config)
+    named_link = "--tap" if options.tap else "--passt" if options.passt else None
+    if named_link and config.has_links:
+        _config_option.say_overruled(f"run: {named_link}", "the links", config)
     say = partial(_config_option.say_waiting, "run")
-    set_default_stack(config.make_stack(links=not options.tap, say=say))
+    set_default_stack(config.make_stack(links=not named_link, say=say))
     return {**settings, **given}
 
 
@@ -144,6 +153,13 @@ def _add_path(tap: Tap, is_first: bool) -> None:
     if not is_first:
         for address in interface.addresses:
             mptcp.endpoint_add(address, ifname=interface.name)
+
+
+def _add_passt() -> None:
+    from ..link import Passt
+    from ..stack import default_stack
+
+    default_stack().add_link(Passt())
 
 
 def _report_at_exit() -> None:
