@@ -31,7 +31,6 @@ def needs_tests() -> None:
         pytest.skip(f"no CPython tests: apt-get install libpython{version()}-testsuite")
 
 
-@pytest.mark.full
 @pytest.mark.slow
 def test_socket_ssl_selectors_and_streams_behave_as_the_stdlibs() -> None:
     needs_tests()
