@@ -20,7 +20,7 @@ namespace {
 constexpr Py_ssize_t TUNNEL_KEY_BYTES = 32;
 
 /* One direction, in the order of struct lklsock_impair. */
-using impairment = std::tuple<uint64_t, uint64_t, uint64_t, uint32_t, double, double>;
+using impairment = std::tuple<uint64_t, uint64_t, uint64_t, uint32_t, double, double, double>;
 
 /*
  * The Python type Link: owns a link until it is closed, a wrapper takes it over,
@@ -120,7 +120,7 @@ static struct lklsock_impair direction(const impairment &given)
 	struct lklsock_impair out = {};
 
 	std::tie(out.delay_ns, out.jitter_ns, out.rate_bit_per_s, out.queue_bytes, out.loss,
-		 out.reorder) = given;
+		 out.reorder, out.duplicate) = given;
 	return out;
 }
 

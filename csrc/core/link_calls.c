@@ -161,6 +161,7 @@ static struct link_impair_direction direction(const struct lklsock_impair *from)
 		.queue_bytes = from->queue_bytes,
 		.loss = from->loss,
 		.reorder = from->reorder,
+		.duplicate = from->duplicate,
 	};
 }
 

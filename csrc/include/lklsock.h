@@ -87,7 +87,7 @@ struct lklsock_gateway {		/* see link.h */
 struct lklsock_impair {			/* one direction; see link.h */
 	uint64_t delay_ns, jitter_ns, rate_bit_per_s;
 	uint32_t queue_bytes;
-	double loss, reorder;
+	double loss, reorder, duplicate;
 };
 
 struct lklsock_statistics {

@@ -132,22 +132,13 @@ static long tx_at_once(struct impair *impair, const struct lkl_iovec *iov, int c
 	return 0;
 }
 
-/* CPU held. */
-static long tx_frame(struct impair *impair, const struct lkl_iovec *iov, int count, uint64_t now)
+/* CPU held. Return: bytes or -errno: it is lost. */
+static long tx_once(struct impair *impair, const struct lkl_iovec *iov, int count, uint64_t now,
+		    struct impair_verdict verdict)
 {
 	unsigned long bytes = link_frame_room(iov, count);
-	struct impair_verdict verdict;
 	long ret = 0;
 
-	if (impair->inner_full)
-		return -EAGAIN;
-	if (bytes < LINK_FRAME_MIN)
-		return -EINVAL;
-	verdict = impair_shape_frame(&impair->tx.shape, now, bytes - LKL_VNET_HDR);
-	if (verdict.lost || is_cut(impair_era(impair))) {
-		link_count(impair->tx.dropped, 1);
-		return (long)bytes;
-	}
 	if (verdict.due_ns <= now && !impair_queue_first(&impair->tx.queue))
 		ret = tx_at_once(impair, iov, count);
 	if (ret < 0)
@@ -158,6 +149,28 @@ static long tx_frame(struct impair *impair, const struct lkl_iovec *iov, int cou
 	}
 	link_count_tx(&impair->link, bytes);
 	return (long)bytes;
+}
+
+/* CPU held. */
+static long tx_frame(struct impair *impair, const struct lkl_iovec *iov, int count, uint64_t now)
+{
+	unsigned long bytes = link_frame_room(iov, count);
+	struct impair_verdict verdict;
+	long ret;
+
+	if (impair->inner_full)
+		return -EAGAIN;
+	if (bytes < LINK_FRAME_MIN)
+		return -EINVAL;
+	verdict = impair_shape_frame(&impair->tx.shape, now, bytes - LKL_VNET_HDR);
+	if (verdict.lost || is_cut(impair_era(impair))) {
+		link_count(impair->tx.dropped, 1);
+		return (long)bytes;
+	}
+	ret = tx_once(impair, iov, count, now, verdict);
+	if (ret > 0 && verdict.comes_twice)
+		tx_once(impair, iov, count, now, verdict);
+	return ret;
 }
 
 long impair_tx(struct link *link, const struct lkl_iovec *iov, int count)
@@ -207,6 +220,8 @@ static long rx_take(struct impair *impair, uint64_t now)
 		verdict = impair_shape_frame(&impair->rx.shape, now, iov.len - LKL_VNET_HDR);
 		if (verdict.lost || is_cut(impair_era(impair)) ||
 		    !queue_add(impair, &impair->rx, &iov, 1, verdict))
+			link_count(impair->rx.dropped, 1);
+		else if (verdict.comes_twice && !queue_add(impair, &impair->rx, &iov, 1, verdict))
 			link_count(impair->rx.dropped, 1);
 	}
 	return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Loss, rate, delay and reordering of one direction.
+ * Loss, rate, delay, reordering and duplication of one direction.
  *
  * The rate is a line that is busy until line_free_ns; what has not left it is the queue.
  * Jitter changes the spacing of frames, not their order: only reorder does that.
@@ -18,7 +18,8 @@ static bool is_share(double value)
 
 bool impair_settings_valid(const struct link_impair_direction *settings)
 {
-	return is_share(settings->loss) && is_share(settings->reorder);
+	return is_share(settings->loss) && is_share(settings->reorder) &&
+	       is_share(settings->duplicate);
 }
 
 void impair_shape_init(struct impair_shape *shape, uint64_t seed,
@@ -103,6 +104,7 @@ struct impair_verdict impair_shape_frame(struct impair_shape *shape, uint64_t no
 	verdict.overtakes = chance(shape, shape->settings.reorder);
 	if (!verdict.overtakes)
 		verdict.due_ns = delay_add(shape, verdict.due_ns);
+	verdict.comes_twice = chance(shape, shape->settings.duplicate);
 	return verdict;
 }
 
@@ -110,5 +112,6 @@ bool impair_shape_is_immediate(const struct impair_shape *shape)
 {
 	const struct link_impair_direction *settings = &shape->settings;
 
-	return !settings->delay_ns && !settings->jitter_ns && !settings->rate_bit_per_s;
+	return !settings->delay_ns && !settings->jitter_ns && !settings->rate_bit_per_s &&
+	       settings->duplicate <= 0;
 }

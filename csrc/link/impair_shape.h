@@ -17,6 +17,7 @@ struct impair_shape {
 struct impair_verdict {
 	bool lost;
 	bool overtakes;		/* goes past the delayed ones */
+	bool comes_twice;
 	uint64_t due_ns;
 };
 
@@ -31,7 +32,7 @@ void impair_shape_init(struct impair_shape *shape, uint64_t seed,
  */
 struct impair_verdict impair_shape_frame(struct impair_shape *shape, uint64_t now_ns,
 					 unsigned long bytes);
-/* Only loss is set: no frame waits. */
+/* Nothing but loss is set: no frame waits, and each comes once. */
 bool impair_shape_is_immediate(const struct impair_shape *shape);
 
 #endif

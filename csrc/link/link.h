@@ -183,6 +183,7 @@ struct link_impair_direction {
 	uint32_t queue_bytes;		/* waiting for the rate; 0: 100 ms, 64 kB at least */
 	double loss;			/* 0..1 */
 	double reorder;			/* 0..1: sent at once, past the delayed ones */
+	double duplicate;		/* 0..1: comes twice, the second right behind */
 };
 
 /*

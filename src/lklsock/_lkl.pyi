@@ -140,14 +140,17 @@ class Link:
     def impair(
         self,
         seed: int,
-        tx: tuple[int, int, int, int, float, float],
-        rx: tuple[int, int, int, int, float, float],
+        tx: tuple[int, int, int, int, float, float, float],
+        rx: tuple[int, int, int, int, float, float, float],
     ) -> Link:
-        """Each direction: (delay_ns, jitter_ns, rate_bit_per_s, queue_bytes, loss, reorder)."""
+        """Each direction: delay_ns, jitter_ns, rate_bit_per_s, queue_bytes, loss, reorder, ...
+
+        The last one is duplicate.
+        """
     def impair_set(
         self,
-        tx: tuple[int, int, int, int, float, float],
-        rx: tuple[int, int, int, int, float, float],
+        tx: tuple[int, int, int, int, float, float, float],
+        rx: tuple[int, int, int, int, float, float, float],
     ) -> None: ...
     def cut(self, cut: bool, carrier: bool) -> None: ...
     def pcap(self, fd: int, snaplen: int = 0) -> Link: ...

@@ -251,6 +251,53 @@ static void reordered_frames_overtake_delayed_ones(void)
 	path_close();
 }
 
+/* Return: how many of 1000 frames came twice; each comes, in order. */
+static unsigned duplicates_of(uint64_t seed, struct link_impair_direction settings, bool outward)
+{
+	unsigned came[1000] = { 0 }, twice = 0, last = 0, frames = 0;
+	const struct link_counters *counters;
+	long number;
+
+	path_open(seed, outward ? settings : none, outward ? none : settings);
+	near->ops->poll(near, LKL_NET_RX);
+	for (unsigned i = 0; i < 1000; i++)
+		number_send(outward ? near : far, i, 60);
+	while (!came[999] || !near->ops->idle(near)) {
+		number = outward ? number_await_far() : number_await_near();
+		EXPECT(number >= last);
+		last = (unsigned)number;
+		came[last]++;
+		frames++;
+	}
+	while ((number = number_take(outward ? far : near)) >= 0) {
+		came[number]++;
+		frames++;
+	}
+	for (unsigned i = 0; i < 1000; i++) {
+		EXPECT(came[i] == 1 || came[i] == 2);
+		twice += came[i] - 1;
+	}
+	counters = &near->counters;
+	EXPECT_EQ(outward ? counters->tx_frames : counters->rx_frames, frames);
+	path_close();
+	return twice;
+}
+
+static void duplicated_frames_come_right_behind(void)
+{
+	for (int outward = 0; outward < 2; outward++) {
+		const struct link_impair_direction at_once = { .duplicate = 0.1 };
+		const struct link_impair_direction late = { .duplicate = 0.1,
+							    .delay_ns = 1000000 };
+		unsigned twice = duplicates_of(7, at_once, outward);
+
+		EXPECT(twice > 60 && twice < 140);
+		EXPECT_EQ(duplicates_of(7, late, outward), twice);
+		EXPECT_EQ(duplicates_of(7, (struct link_impair_direction){ .duplicate = 1 },
+					outward), 1000);
+	}
+}
+
 static void silent_cut_swallows_frames_queued_ones_too(void)
 {
 	const struct link_impair_direction slow = { .delay_ns = 1000000 };
@@ -370,11 +417,12 @@ static void bad_settings_are_refused(void)
 {
 	const struct link_impair_direction bad[] = {
 		{ .loss = -0.1 }, { .loss = 1.1 }, { .reorder = 2 }, { .loss = NAN },
+		{ .duplicate = 2 },
 	};
 	struct link *ends[2], *out;
 
 	EXPECT_EQ(link_memory_pair(1, ends), 0);
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 5; i++) {
 		EXPECT_EQ(link_impair_wrap(ends[0], 1, &bad[i], &none, &out), -EINVAL);
 		EXPECT_EQ(link_impair_wrap(ends[0], 1, &none, &bad[i], &out), -EINVAL);
 	}
@@ -394,6 +442,7 @@ int main(void)
 	CASE(rate_spaces_frames, 20);
 	CASE(full_queue_drops_the_last, 20);
 	CASE(reordered_frames_overtake_delayed_ones, 20);
+	CASE(duplicated_frames_come_right_behind, 60);
 	CASE(silent_cut_swallows_frames_queued_ones_too, 20);
 	CASE(short_cut_swallows_queued_frames, 20);
 	CASE(cut_with_carrier_tells_down_and_up, 60);

@@ -16,7 +16,7 @@ from lklsock import _lkl
 from lklsock.errors import KernelBootError, KernelNotRunningError
 
 MEMORY_BYTES = 16 << 20
-NO_IMPAIRMENT = (0, 0, 0, 0, 0.0, 0.0)
+NO_IMPAIRMENT = (0, 0, 0, 0, 0.0, 0.0, 0.0)
 
 
 @pytest.fixture
@@ -298,12 +298,12 @@ def test_tunnel_and_its_gateway_carry_their_arguments(kernel: _lkl.Kernel) -> No
 def test_wrapper_takes_the_link_over(kernel: _lkl.Kernel) -> None:
     inner = kernel.tap("fake0")
     assert inner.counters()["rx_frames"] == 1
-    outer = inner.impair(7, (1, 2, 3, 4, 0.0, 0.0), (0, 0, 0, 0, 0.5, 0.25))
+    outer = inner.impair(7, (1, 2, 3, 4, 0.0, 0.0, 0.0), (0, 0, 0, 0, 0.5, 0.25, 0.125))
     assert outer.counters() == {
         "tx_frames": 7,
         "tx_bytes": 4321,
         "rx_frames": 2,
-        "rx_bytes": 300,
+        "rx_bytes": 1550,
         "tx_dropped": 0,
         "rx_dropped": 0,
         "rx_malformed": 0,
@@ -334,13 +334,13 @@ def test_wrapper_takes_the_link_over(kernel: _lkl.Kernel) -> None:
 def test_wrapper_that_fails_leaves_the_link(kernel: _lkl.Kernel) -> None:
     inner = kernel.tap("fake0")
     with pytest.raises(OSError, match="Invalid argument"):
-        inner.impair(1, (0, 0, 0, 0, 2.0, 0.0), NO_IMPAIRMENT)
+        inner.impair(1, (0, 0, 0, 0, 2.0, 0.0, 0.0), NO_IMPAIRMENT)
     assert inner.counters()["rx_frames"] == 1
 
 
 def test_link_calls_carry_their_arguments(kernel: _lkl.Kernel) -> None:
     link = kernel.tap("fake0").impair(1, NO_IMPAIRMENT, NO_IMPAIRMENT)
-    link.impair_set((5, 0, 0, 0, 0, 0), (6, 0, 0, 0, 0, 0))
+    link.impair_set((5, 0, 0, 0, 0, 0, 0), (6, 0, 0, 0, 0, 0, 0))
     link.cut(True, carrier=True)
     counters = link.counters()
     assert (counters["tx_bytes"], counters["rx_bytes"], counters["tx_dropped"]) == (5, 6, 11)
@@ -354,7 +354,8 @@ def test_link_calls_carry_their_arguments(kernel: _lkl.Kernel) -> None:
 
 
 @pytest.mark.parametrize(
-    "direction", [(0, 0, 0, 0, 0.0), (-1, 0, 0, 0, 0.0, 0.0), (0, 0, 0, 2**32, 0.0, 0.0), None]
+    "direction",
+    [(0, 0, 0, 0, 0.0, 0.0), (-1, 0, 0, 0, 0.0, 0.0, 0.0), (0, 0, 0, 2**32, 0.0, 0.0, 0.0), None],
 )
 def test_bad_impairment_is_a_type_error(kernel: _lkl.Kernel, direction: Any) -> None:
     with pytest.raises(TypeError):

@@ -98,8 +98,8 @@ def test_given_attributes_replace_the_descriptions() -> None:
 def test_directions_differ_where_told() -> None:
     impair = Impair(Tap("tap0"), delay_ms=1.5, loss=0.5, tx=Direction(rate_bit_per_s=8000))
     assert impair.directions() == (
-        (0, 0, 8000, 0, 0.0, 0.0),
-        (1_500_000, 0, 0, 0, 0.5, 0.0),
+        (0, 0, 8000, 0, 0.0, 0.0, 0.0),
+        (1_500_000, 0, 0, 0, 0.5, 0.0, 0.0),
     )
 
 

@@ -11,7 +11,7 @@ from .. import _lkl
 from .description import Link
 
 _PCAP_MODE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-_Impairment = tuple[int, int, int, int, float, float]
+_Impairment = tuple[int, int, int, int, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class Direction:
         jitter_ms: More or less delay by up to this, evenly.
         loss: The part that is lost, 0-1.
         reorder: The part that goes at once, past those delayed, 0-1.
+        duplicate: The part that comes twice, 0-1.
         rate_bit_per_s: 0 for no limit.
         queue_bytes: What may wait for the rate; 0 for 100 ms worth, at least 64 kB.
     """
@@ -31,6 +32,7 @@ class Direction:
     jitter_ms: float = 0
     loss: float = 0
     reorder: float = 0
+    duplicate: float = 0
     rate_bit_per_s: int = 0
     queue_bytes: int = 0
 
@@ -38,7 +40,7 @@ class Direction:
         for name in ("delay_ms", "jitter_ms", "rate_bit_per_s", "queue_bytes"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must not be negative, as {getattr(self, name)} is")
-        for name in ("loss", "reorder"):
+        for name in ("loss", "reorder", "duplicate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be 0-1, not {getattr(self, name)}")
         if self.queue_bytes >= 2**32:
@@ -53,18 +55,19 @@ class Direction:
             round(self.queue_bytes),
             float(self.loss),
             float(self.reorder),
+            float(self.duplicate),
         )
 
 
 @dataclass(frozen=True)
 class Impair:
-    """Makes a link worse: delay, loss, reordering, a rate; and lets it be cut.
+    """Makes a link worse: delay, loss, reordering, duplication, a rate; and lets it be cut.
 
     Attributes:
         link: The link, or another wrapper around one.
         delay_ms, jitter_ms, loss, reorder: As in `Direction`, for both directions.
         rate_bit_per_s, queue_bytes: As in `Direction`, for each direction.
-        seed: Makes loss, jitter and reordering repeatable.
+        seed: Makes loss, jitter, reordering and duplication repeatable.
         tx: What leaves the stack, where it differs from the rest; see `Direction`.
         rx: What comes in.
     """
@@ -74,6 +77,7 @@ class Impair:
     jitter_ms: float = 0
     loss: float = 0
     reorder: float = 0
+    duplicate: float = 0
     rate_bit_per_s: int = 0
     queue_bytes: int = 0
     seed: int = 0
@@ -93,6 +97,7 @@ class Impair:
             jitter_ms=self.jitter_ms,
             loss=self.loss,
             reorder=self.reorder,
+            duplicate=self.duplicate,
             rate_bit_per_s=self.rate_bit_per_s,
             queue_bytes=self.queue_bytes,
         )

@@ -119,7 +119,8 @@ static long do_link_impair(struct lklsock_link *inner, uint64_t seed,
 	(*out)->counters.tx_frames = seed;
 	(*out)->counters.tx_bytes = tx->delay_ns + 10 * tx->jitter_ns + 100 * tx->rate_bit_per_s +
 				    1000ULL * tx->queue_bytes;
-	(*out)->counters.rx_bytes = (uint64_t)(rx->loss * 100) + (uint64_t)(rx->reorder * 1000);
+	(*out)->counters.rx_bytes = (uint64_t)(rx->loss * 100) + (uint64_t)(rx->reorder * 1000) +
+				    (uint64_t)(rx->duplicate * 10000);
 	return 0;
 }
 
