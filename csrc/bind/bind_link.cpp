@@ -287,6 +287,13 @@ static void link_cut(link_handle &self, bool cut, bool carrier)
 	self.use([&](struct lklsock_link *link) { return self.ref->link_cut(link, cut, carrier); });
 }
 
+static std::unique_ptr<link_handle> link_follow(link_handle &self, const std::string &uplink)
+{
+	return self.wrap([&](struct lklsock_link *inner, struct lklsock_link **outer) {
+		return self.ref->link_follow(inner, uplink.c_str(), outer);
+	});
+}
+
 static std::unique_ptr<link_handle> link_pcap(link_handle &self, int fd, uint32_t snaplen)
 {
 	return self.wrap([&](struct lklsock_link *inner, struct lklsock_link **outer) {
@@ -338,6 +345,7 @@ void bind_link(py::module_ &m, py::class_<kernel> &type)
 		.def("impair", &link_impair, py::arg("seed"), py::arg("tx"), py::arg("rx"))
 		.def("impair_set", &link_impair_set, py::arg("tx"), py::arg("rx"))
 		.def("cut", &link_cut, py::arg("cut"), py::arg("carrier"))
+		.def("follow", &link_follow, py::arg("uplink"))
 		.def("pcap", &link_pcap, py::arg("fd"), py::arg("snaplen") = 0)
 		.def("attach", &link_attach, py::arg("ifname"), py::arg("mac"), py::arg("mtu"))
 		.def_property_readonly("mtu", &link_mtu)

@@ -95,6 +95,7 @@ static const struct lklsock_api api = {
 	.link_impair = link_call_impair,
 	.link_impair_set = link_call_impair_set,
 	.link_cut = link_call_cut,
+	.link_follow = link_call_follow,
 	.link_pcap = link_call_pcap,
 	.link_mtu = link_call_mtu,
 	.link_attach = link_device_attach,

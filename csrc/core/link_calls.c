@@ -142,14 +142,30 @@ long link_call_wire_path(const char *path, bool listen, struct lklsock_link **ou
 	return handle_adopt(ret, link, out);
 }
 
-/* List lock held. */
-static void handle_wrap(struct lklsock_link *outer, struct link *link, struct lklsock_link *inner,
-			struct lklsock_link **out)
+/* Takes the list lock. Return: 0 or -errno. To be followed by wrap_end(), whatever it is. */
+static long wrap_begin(struct lklsock_link *inner, struct lklsock_link **outer)
 {
-	outer->inner = inner;
-	inner->outer = outer;
-	link_handle_publish(outer, link);
-	*out = outer;
+	*outer = link_handle_alloc();
+	link_handles_lock();
+	if (!*outer)
+		return -ENOMEM;
+	return link_handle_is_loose(inner) ? 0 : -EBUSY;
+}
+
+/* Gives the list lock back. ret: how the wrapping went. Return: the same. */
+static long wrap_end(long ret, struct lklsock_link *outer, struct link *link,
+		     struct lklsock_link *inner, struct lklsock_link **out)
+{
+	if (!ret) {
+		outer->inner = inner;
+		inner->outer = outer;
+		link_handle_publish(outer, link);
+		*out = outer;
+	}
+	link_handles_unlock();
+	if (ret && outer)
+		link_handle_free(outer);
+	return ret;
 }
 
 static struct link_impair_direction direction(const struct lklsock_impair *from)
@@ -170,41 +186,36 @@ long link_call_impair(struct lklsock_link *inner, uint64_t seed, const struct lk
 {
 	const struct link_impair_direction tx_direction = direction(tx);
 	const struct link_impair_direction rx_direction = direction(rx);
-	struct lklsock_link *outer = link_handle_alloc();
-	struct link *link;
-	long ret = -EBUSY;
+	struct lklsock_link *outer;
+	struct link *link = NULL;
+	long ret = wrap_begin(inner, &outer);
 
-	if (!outer)
-		return -ENOMEM;
-	link_handles_lock();
-	if (link_handle_is_loose(inner))
-		ret = link_impair_wrap(inner->link, seed, &tx_direction, &rx_direction, &link);
 	if (!ret)
-		handle_wrap(outer, link, inner, out);
-	link_handles_unlock();
-	if (ret)
-		link_handle_free(outer);
-	return ret;
+		ret = link_impair_wrap(inner->link, seed, &tx_direction, &rx_direction, &link);
+	return wrap_end(ret, outer, link, inner, out);
 }
 
 long link_call_pcap(struct lklsock_link *inner, int host_fd, uint32_t snaplen,
 		      struct lklsock_link **out)
 {
-	struct lklsock_link *outer = link_handle_alloc();
-	struct link *link;
-	long ret = -EBUSY;
+	struct lklsock_link *outer;
+	struct link *link = NULL;
+	long ret = wrap_begin(inner, &outer);
 
-	if (!outer)
-		return -ENOMEM;
-	link_handles_lock();
-	if (link_handle_is_loose(inner))
-		ret = link_pcap_wrap(inner->link, host_fd, snaplen, &link);
 	if (!ret)
-		handle_wrap(outer, link, inner, out);
-	link_handles_unlock();
-	if (ret)
-		link_handle_free(outer);
-	return ret;
+		ret = link_pcap_wrap(inner->link, host_fd, snaplen, &link);
+	return wrap_end(ret, outer, link, inner, out);
+}
+
+long link_call_follow(struct lklsock_link *inner, const char *uplink, struct lklsock_link **out)
+{
+	struct lklsock_link *outer;
+	struct link *link = NULL;
+	long ret = wrap_begin(inner, &outer);
+
+	if (!ret)
+		ret = link_follow_wrap(inner->link, uplink, &link);
+	return wrap_end(ret, outer, link, inner, out);
 }
 
 long link_call_impair_set(struct lklsock_link *handle, const struct lklsock_impair *tx,
@@ -254,7 +265,7 @@ void link_call_counters(struct lklsock_link *handle, struct lklsock_link_counter
 	const struct link_counters *from;
 
 	link_handles_lock();
-	from = handle->link ? &handle->link->counters : &handle->last;
+	from = handle->link ? link_counters(handle->link) : &handle->last;
 	*out = (struct lklsock_link_counters){
 		.tx_frames = counter(&from->tx_frames),
 		.tx_bytes = counter(&from->tx_bytes),

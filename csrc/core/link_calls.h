@@ -23,6 +23,7 @@ long link_call_impair(struct lklsock_link *inner, uint64_t seed, const struct lk
 long link_call_impair_set(struct lklsock_link *link, const struct lklsock_impair *tx,
 			  const struct lklsock_impair *rx);
 long link_call_cut(struct lklsock_link *link, bool cut, bool carrier);
+long link_call_follow(struct lklsock_link *inner, const char *uplink, struct lklsock_link **out);
 long link_call_pcap(struct lklsock_link *inner, int host_fd, uint32_t snaplen,
 		    struct lklsock_link **out);
 long link_call_mtu(struct lklsock_link *link);

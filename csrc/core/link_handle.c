@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "link/frame.h"
+
 #include "link_device.h"
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -68,7 +70,7 @@ static struct link *layers_end(struct lklsock_link *handle)
 	struct link *link = handle->link;
 
 	for (struct lklsock_link *layer = handle; layer; layer = layer->inner) {
-		layer->last = layer->link->counters;
+		layer->last = *link_counters(layer->link);
 		layer->link = NULL;
 	}
 	return link;

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define LKLSOCK_ABI 5
+#define LKLSOCK_ABI 6
 
 #define LKLSOCK_ENOTRUNNING (-4096L)
 #define LKLSOCK_EREENTRY (-4097L)
@@ -233,6 +233,7 @@ struct lklsock_api {
 	long (*link_impair_set)(struct lklsock_link *link, const struct lklsock_impair *tx,
 				const struct lklsock_impair *rx);
 	long (*link_cut)(struct lklsock_link *link, bool cut, bool carrier);
+	long (*link_follow)(struct lklsock_link *inner, const char *uplink, struct lklsock_link **out);
 	long (*link_pcap)(struct lklsock_link *inner, int host_fd, uint32_t snaplen,
 			  struct lklsock_link **out);
 	/* Makes a net device of it (down, no address). mac: 6 bytes. Return: its interface index. */

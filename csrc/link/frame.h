@@ -47,6 +47,13 @@ static inline unsigned link_mtu(const struct link *link)
 	return __atomic_load_n(&link->mtu, __ATOMIC_RELAXED);
 }
 
+static inline const struct link_counters *link_counters(const struct link *link)
+{
+	while (link->ops->counts_inside)
+		link = link->inner;
+	return &link->counters;
+}
+
 /* One writer at a time. */
 static inline void link_count(uint64_t *counter, uint64_t add)
 {

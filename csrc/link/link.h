@@ -31,6 +31,8 @@ struct link_upper {
 
 struct link_ops {
 	const char *kind;
+	/* A wrapper that changes no frame: the counters are those of what it wraps. */
+	bool counts_inside;
 	/*
 	 * One frame. Return: bytes; -EAGAIN: nothing there, no room (then poll() tells); -EPIPE:
 	 * the other end is gone; another -errno: this frame is lost. Never blocks. Context: CPU
@@ -200,6 +202,14 @@ int link_impair_set(struct link *link, const struct link_impair_direction *tx,
  * told; without, it is silent.
  */
 int link_impair_cut(struct link *link, bool cut, bool carrier);
+
+/*
+ * Wraps inner (owned from then on), which has carrier only while what it stands on in the host is
+ * up: an interface with carrier - and with an address, if it has had one - or whichever interface
+ * with carrier has the address that uplink names.
+ * Return: 0 or -errno (ENODEV: no such interface).
+ */
+int link_follow_wrap(struct link *inner, const char *uplink, struct link **out);
 
 /*
  * Wraps inner (owned) and writes what passes to a pcap file (nanosecond magic,

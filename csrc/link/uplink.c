@@ -8,8 +8,10 @@
 #include <ifaddrs.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -18,12 +20,24 @@
 /* net/if.h has not heard of it, and linux/if.h does not go with that. */
 #define FLAG_LOWER_UP 0x10000u
 
+/* Of those that a device has by itself no use is made. */
+static bool is_routable(const struct sockaddr *address)
+{
+	const struct sockaddr_in6 *ipv6 = (const void *)address;
+
+	return address->sa_family == AF_INET ||
+	       (address->sa_family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr));
+}
+
 static bool is_it(const struct uplink *uplink, const struct ifaddrs *entry)
 {
 	const struct sockaddr_ll *device = (const void *)entry->ifa_addr;
 
 	if (!entry->ifa_addr)
 		return false;
+	if (*uplink->device)
+		return device->sll_family == AF_PACKET &&
+		       !strcmp(entry->ifa_name, uplink->device);
 	if (uplink->ifindex)
 		return device->sll_family == AF_PACKET &&
 		       (unsigned)device->sll_ifindex == uplink->ifindex;
@@ -31,19 +45,24 @@ static bool is_it(const struct uplink *uplink, const struct ifaddrs *entry)
 }
 
 /* If the host does not tell, it is as it was. */
-static bool is_up(const struct uplink *uplink)
+static bool is_up(struct uplink *uplink)
 {
 	/* Carrier, and that the host has begun to send. */
 	const unsigned wanted = IFF_UP | IFF_RUNNING | FLAG_LOWER_UP;
+	bool up = false, has_address = false;
 	struct ifaddrs *entries;
-	bool up = false;
 
 	if (getifaddrs(&entries))
 		return uplink->up;
-	for (struct ifaddrs *entry = entries; entry && !up; entry = entry->ifa_next)
-		up = is_it(uplink, entry) && (entry->ifa_flags & wanted) == wanted;
+	for (struct ifaddrs *entry = entries; entry; entry = entry->ifa_next) {
+		if (is_it(uplink, entry))
+			up |= (entry->ifa_flags & wanted) == wanted;
+		else if (entry->ifa_addr && !strcmp(entry->ifa_name, uplink->device))
+			has_address |= is_routable(entry->ifa_addr);
+	}
 	freeifaddrs(entries);
-	return up;
+	uplink->had_address |= has_address;
+	return up && (has_address || !uplink->had_address);
 }
 
 static void news_drop(int fd)

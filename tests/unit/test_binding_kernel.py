@@ -353,6 +353,15 @@ def test_link_calls_carry_their_arguments(kernel: _lkl.Kernel) -> None:
         kernel.tap("fake0").impair_set(NO_IMPAIRMENT, NO_IMPAIRMENT)
 
 
+def test_link_follows_an_uplink(kernel: _lkl.Kernel) -> None:
+    inner = kernel.tap("fake0")
+    assert inner.follow("eth0").counters()["rx_malformed"] == 4
+    with pytest.raises(ValueError, match="closed, or wrapped"):
+        inner.counters()
+    with pytest.raises(OSError, match="No such device"):
+        kernel.tap("fake0").follow("none")
+
+
 @pytest.mark.parametrize(
     "direction",
     [(0, 0, 0, 0, 0.0, 0.0), (-1, 0, 0, 0, 0.0, 0.0, 0.0), (0, 0, 0, 2**32, 0.0, 0.0, 0.0), None],

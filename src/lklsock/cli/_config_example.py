@@ -62,6 +62,7 @@ _SAMPLES: dict[str, Any] = {
     "udp_ports": "5353:53",
     "sysctl": {"net.ipv4.tcp_congestion_control": "cubic"},
     "tx": {"delay_ms": 10},
+    "uplink": "eth0",
     "vni": 1,
 }
 _ANYTHING: tuple[Any, ...] = ("...", 1, 1.0, True, [], {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import ipaddress
 import os
@@ -40,6 +41,11 @@ class Link:
         mtu: Bytes; None for what the link can carry, or 1500.
         mac: "02:00:00:00:00:01"; None for a locally administered one that stays the same for a
             link of the same name.
+        uplink: What it stands on in the host: an interface, such as "eth0", or one of the host's
+            addresses. The link has no carrier while that interface has none (or lost its
+            addresses), or while no interface with carrier has that address. It must exist when
+            the link is opened; an address may come later. `Packet` and `Vxlan` follow their own
+            without being told.
     """
 
     name: str | None = None
@@ -48,6 +54,7 @@ class Link:
     metric: int | None = None
     mtu: int | None = None
     mac: str | None = None
+    uplink: str | None = None
 
     kind = "link"
 
@@ -60,6 +67,8 @@ class Link:
             packed_mac(self.mac)
         if self.metric is not None and not 1 <= self.metric < 2**32:
             raise ValueError(f"metric must be 1 to 2**32 - 1, not {self.metric}")
+        if self.uplink is not None and not _is_address(self.uplink):
+            check_name(self.uplink, "uplink")
         if isinstance(self.addresses, str):
             if self.addresses not in AUTOMATIC:
                 raise ValueError(f"addresses must be a list, such as [{self.addresses!r}]")
@@ -159,7 +168,8 @@ class Link:
         here = self.numbered(number)
         mac = here.packed_mac(ifname).hex(":")
         settled = dataclasses.replace(attributes.numbered(number), mac=mac).settled(ifname)
-        return here.open(kernel, settled), settled, number
+        opened = here.open(kernel, settled)
+        return (_following(opened, here.uplink) if here.uplink else opened), settled, number
 
     def open(self, kernel: _lkl.Kernel, settled: Link) -> _lkl.Link:
         """Opens it for one kernel.
@@ -176,7 +186,7 @@ def numbered(text: str, number: int) -> str:
     return text.replace(CHILD, str(number))
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, attribute: str = "name") -> None:
     """As the kernel's dev_valid_name()."""
     if (
         not name
@@ -185,8 +195,27 @@ def check_name(name: str) -> None:
         or any(character in "/:" or character.isspace() for character in name)
     ):
         raise ValueError(
-            f"name must be 1-{_NAME_BYTES_MAX} bytes without '/', ':' and spaces, not {name!r}"
+            f"{attribute} must be 1-{_NAME_BYTES_MAX} bytes without '/', ':' and spaces, "
+            f"not {name!r}"
         )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _following(opened: _lkl.Link, uplink: str) -> _lkl.Link:
+    """The link with the carrier of its uplink."""
+    try:
+        return opened.follow(uplink)
+    except OSError as error:
+        opened.close()
+        number = error.errno or errno.EIO
+        raise OSError(number, f"uplink {uplink}: {os.strerror(number)} on this host") from None
 
 
 def check_fd(fd: int | None) -> None:

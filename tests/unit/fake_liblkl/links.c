@@ -150,6 +150,16 @@ static long do_link_pcap(struct lklsock_link *inner, int host_fd, uint32_t snapl
 	return 0;
 }
 
+static long do_link_follow(struct lklsock_link *inner, const char *uplink,
+			   struct lklsock_link **out)
+{
+	if (!strcmp(uplink, "none"))
+		return -ENODEV;
+	*out = link_new(inner);
+	(*out)->counters.rx_malformed = strlen(uplink);
+	return 0;
+}
+
 static long do_link_attach(struct lklsock_link *link, const char *ifname, const uint8_t mac[6],
 			     unsigned mtu)
 {
@@ -263,6 +273,7 @@ void fake_links_fill(struct lklsock_api *api)
 	api->link_impair = do_link_impair;
 	api->link_impair_set = do_link_impair_set;
 	api->link_cut = do_link_cut;
+	api->link_follow = do_link_follow;
 	api->link_pcap = do_link_pcap;
 	api->link_attach = do_link_attach;
 	api->link_close = do_link_close;
