@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from programs import Companion, run
 
 PATH_COUNT = 2
-PATH_RATE_BIT_PER_S = 100_000_000
-PATH_DELAY_MS = 5
-"""Each way."""
-QUEUE_MS = 20
-"""What a gateway holds before it drops: twice what is on its way, so that cubic fills the path.
+"""Of networks whose paths are all alike."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """A path of a shaped network.
+
+    Attributes:
+        delay_ms: Each way.
+        queue_ms: What a gateway holds before it drops.
+    """
+
+    rate_bit_per_s: int
+    delay_ms: float
+    queue_ms: float
+
+
+EVEN = (Path(100_000_000, 5, 20),) * PATH_COUNT
+"""Queues are twice what is on its way, so that cubic fills the paths.
 
 A retransmission timeout, and with it a stall, grows with a queue that is full.
 """
@@ -26,7 +41,8 @@ class Network:
     def __init__(self) -> None:
         self._prefix = f"lkls-bench-{os.getpid()}-"
         self._names: list[str] = []
-        self._cables: Companion | None = None
+        self._cables: list[Companion] = []
+        self.path_count = PATH_COUNT
 
     def namespace(self, name: str) -> str:
         """The name by which `ip` knows the namespace `name`."""
@@ -77,28 +93,21 @@ class Network:
             self.ip(name, f"tuntap add {interface} mode tap")
             self._address(name, interface, f"{network}.{host}")
 
-    def lay(self, a: str, b: str, interfaces: list[str], delay_ms: float) -> None:
-        """Lays all cables between two namespaces, numbered from 0."""
-        self._cables = Companion(
-            "delay_line",
-            round(delay_ms * 1000),
-            self.namespace(a),
-            self.namespace(b),
-            *interfaces,
-        )
-        self._cables.expect("ready")
+    def lay(self, a: str, b: str, interface: str, delay_ms: float) -> None:
+        """Lays the next cable between two namespaces; they are numbered from 0."""
+        ends = self.namespace(a), self.namespace(b)
+        self._cables.append(Companion("delay_line", round(delay_ms * 1000), *ends, interface))
+        self._cables[-1].expect("ready")
 
     def set_cut(self, cable: int, cut: bool) -> None:
         """Loses everything on a cable, both ways, without a sign to either end; or ends that."""
-        assert self._cables is not None
-        self._cables.tell(f"{'cut' if cut else 'mend'} {cable}")
-        self._cables.expect("done")
+        self._cables[cable].tell(f"{'cut' if cut else 'mend'} 0")
+        self._cables[cable].expect("done")
 
     def remove(self) -> None:
         """Removes the namespaces, and everything in them."""
-        if self._cables is not None:
-            self._cables.end()
-            self._cables = None
+        while self._cables:
+            self._cables.pop().end()
         while self._names:
             run("ip", "netns", "del", self.namespace(self._names.pop()))
 
@@ -128,13 +137,13 @@ def direct() -> Iterator[Network]:
 
 
 @contextmanager
-def shaped() -> Iterator[Network]:
-    """A server behind two shaped paths, which both clients share.
+def shaped(paths: Sequence[Path] = EVEN) -> Iterator[Network]:
+    """A server behind shaped paths, which both clients share.
 
     ```
     stack: TAPs 10.1.i.2 --+
                            near === 10.3.0, 10.3.1 === far --- server 10.4.0.2
-    client: veths 10.2.i.2-+      two cables, shaped
+    client: veths 10.2.i.2-+      cables, shaped
                                   at both ends
     ```
     What comes from path i of a client takes cable i, and what goes back, too. near and far route
@@ -142,12 +151,13 @@ def shaped() -> Iterator[Network]:
     it drops and delays. A stack opens its TAPs in "near".
     """
     network = Network()
+    network.path_count = len(paths)
     try:
         for name in ("server", "far", "near", "client"):
             network.add(name)
         network.veth("server", "lan0", "far", "lan0", "10.4.0")
         network.ip("server", "route add default via 10.4.0.1")
-        for i in range(PATH_COUNT):
+        for i, path in enumerate(paths):
             network.cable("near", "far", f"wan{i}", f"10.3.{i}")
             network.tap("near", f"tap{i}", f"10.1.{i}")
             network.veth("client", f"path{i}", "near", f"lan{i}", f"10.2.{i}")
@@ -159,11 +169,10 @@ def shaped() -> Iterator[Network]:
             for router in ("near", "far"):
                 network.tc(
                     router,
-                    f"qdisc add dev wan{i} root tbf rate {PATH_RATE_BIT_PER_S}bit"
-                    f" burst 16kb latency {QUEUE_MS}ms",
+                    f"qdisc add dev wan{i} root tbf rate {path.rate_bit_per_s}bit"
+                    f" burst 16kb latency {path.queue_ms}ms",
                 )
-        wans = [f"wan{i}" for i in range(PATH_COUNT)]
-        network.lay("near", "far", wans, PATH_DELAY_MS)
+            network.lay("near", "far", f"wan{i}", path.delay_ms)
         yield network
     finally:
         network.remove()

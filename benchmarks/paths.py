@@ -1,7 +1,8 @@
-"""MPTCP goodput over two paths of 100 Mbit/s with 10 ms round trip time, beside the host's MPTCP.
+"""MPTCP goodput over several shaped paths, beside the host's MPTCP on the same ones.
 
-Both clients use the same shaped paths to the same server of the host. The receiver counts, for ten
-seconds from its first byte on. Needs root.
+Each gateway's queue holds one bandwidth-delay product of its path, and drops what comes on top.
+Both clients talk to the same server of the host, in turn. The receiver counts, for twenty seconds
+from its first byte on. Needs root. "uneven" is also held against TCP on the better path alone.
 """
 
 from __future__ import annotations
@@ -9,42 +10,58 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from figure import Figure, Target, alternate, main
-from network import shaped, why_not
+from network import Path, shaped, why_not
 from transfers import Place, measure, shaped_place
 
-RUNS = 3
-SECONDS = 10.0
-TARGET = Target("ratio", ">=", 0.99)
+RUNS = 5
+SECONDS = 20.0
+MEGABIT = 1_000_000
+
+_FAST = Path(100 * MEGABIT, delay_ms=5, queue_ms=10)
+_SLOW = Path(20 * MEGABIT, delay_ms=30, queue_ms=60)
+LAYOUTS = {
+    "two": ((_FAST, _FAST), Target("ratio", ">=", 0.99)),
+    "uneven": ((_FAST, _SLOW), Target("ratio", ">=", 1.0)),
+    "four": ((_FAST,) * 4, Target("ratio", ">=", 0.99)),
+}
 
 
-def _mbit_per_s(place: Place, kernel: str, direction: str) -> float:
-    result = measure(place, kernel, "mptcp", direction, SECONDS)
-    return float(result["bytes"] * 8 / result["seconds"] / 1e6)
+def _mbit_per_s(place: Place, kernel: str, protocol: str, direction: str) -> float:
+    result = measure(place, kernel, protocol, direction, SECONDS)
+    return float(result["bytes"] * 8 / result["seconds"] / MEGABIT)
 
 
-def _row(place: Place, name: str, direction: str, runs: int) -> Figure:
+def _figure(
+    place: Place, name: str, way: str, runs: int, target: Target, other: tuple[str, str]
+) -> Figure:
+    """The stack's MPTCP, and a kernel and protocol beside it."""
+    direction = {"up": "out", "down": "in"}[way]
     return Figure(
-        f"paths-{name}",
+        f"paths-{name}-{way}",
         "Mbit/s",
         alternate(
             runs,
-            lambda: _mbit_per_s(place, "stack", direction),
-            lambda: _mbit_per_s(place, "host", direction),
+            lambda: _mbit_per_s(place, "stack", "mptcp", direction),
+            lambda: _mbit_per_s(place, *other, direction),
         ),
-        target=TARGET,
+        target=target,
     )
 
 
 def benchmark(runs: int) -> Iterator[Figure]:
-    """A row for what the client sends (up), and one for what it receives (down)."""
+    """Rows for what the client sends (up), and for what it receives (down)."""
     reason = why_not()
     if reason is not None:
         yield Figure("paths", skipped=reason)
         return
-    with shaped() as network:
-        place = shaped_place(network)
-        yield _row(place, "up", "out", runs)
-        yield _row(place, "down", "in", runs)
+    for name, (paths, target) in LAYOUTS.items():
+        with shaped(paths) as network:
+            place = shaped_place(network)
+            for way in ("up", "down"):
+                yield _figure(place, name, way, runs, target, ("host", "mptcp"))
+                if name == "uneven":
+                    alone = Target("ratio", ">=", 0.95)
+                    yield _figure(place, "better-alone", way, runs, alone, ("stack", "tcp"))
 
 
 if __name__ == "__main__":

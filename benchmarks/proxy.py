@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from figure import Figure, Target, alternate, main
-from network import PATH_COUNT, PATH_RATE_BIT_PER_S, Network, direct, shaped, why_not
+from network import EVEN, PATH_COUNT, Network, direct, shaped, why_not
 from programs import DEADLINE_S, run
 
 RUNS = 3
@@ -247,7 +247,7 @@ def _two_paths(network: Network, runs: int) -> Figure:
     with _server(network, "10.4.0.2"), _proxy(network, "near", PATH_COUNT):
         words = ("download", "10.4.0.2", PROXY_PORT, PATHS_S)
         rates = [_measure(network, "near", *words) for _ in range(runs)]
-    sum_mbit = PATH_COUNT * PATH_RATE_BIT_PER_S / 1e6
+    sum_mbit = sum(path.rate_bit_per_s for path in EVEN) / 1e6
     return Figure(
         "proxy-two-paths",
         "Mbit/s",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from network import PATH_COUNT, Network
+from network import Network
 from programs import DEADLINE_S, Companion, library
 
 PATIENCE_S = 1.0
@@ -82,29 +82,27 @@ def measure(
     client = [kernel, *common, at_client, seconds, settle_s]
     if kernel == "stack":
         client.append(library())
-    client.extend(_paths(kernel, protocol))
+    client.extend(_paths(kernel, place.network.path_count if protocol == "mptcp" else 1))
     ends = [
         ("server", "server", server),
         ("client", place.stack if kernel == "stack" else "client", client),
     ]
     result = _run_both(place.network, ends, 0 if what == "out" else 1, while_running)
-    _check_subflows(result, protocol)
+    if protocol == "mptcp":
+        _check_subflows(result, place.network.path_count - 1)
     return result
 
 
-def _paths(kernel: str, protocol: str) -> list[str]:
+def _paths(kernel: str, count: int) -> list[str]:
     interface, subnet = ("tap", "10.1") if kernel == "stack" else ("path", "10.2")
-    return [
-        f"{interface}{i},{subnet}.{i}.2,{subnet}.{i}.1"
-        for i in range(PATH_COUNT if protocol == "mptcp" else 1)
-    ]
+    return [f"{interface}{i},{subnet}.{i}.2,{subnet}.{i}.1" for i in range(count)]
 
 
-def _check_subflows(result: dict[str, Any], protocol: str) -> None:
+def _check_subflows(result: dict[str, Any], wanted: int) -> None:
     """A connection that fell back, or used one path, would not be what is measured."""
-    if protocol == "mptcp" and result["subflows"] < 0:
+    if result["subflows"] < 0:
         raise RuntimeError("the connection fell back to TCP")
-    if protocol == "mptcp" and result["subflows"] != PATH_COUNT - 1:
+    if result["subflows"] != wanted:
         raise RuntimeError(f"the connection has {result['subflows']} further subflows")
 
 
