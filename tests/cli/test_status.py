@@ -317,3 +317,21 @@ for line in sys.stdin:
         process.stdin.write("fork\n")
         process.stdin.flush()
         assert process.stdout.readline() == "forked\n"
+
+
+def test_link_that_ends_mptcp_says_so(start: Start) -> None:
+    process = start("""
+import dataclasses, lklsock
+from lklsock.link import Wire
+class LikePasst(Wire):
+    kind = "passt"
+status.serve()
+near, far = Wire.pair()
+stack = lklsock.Stack()
+fields = {each.name: getattr(near, each.name) for each in dataclasses.fields(near)}
+stack.add_link(LikePasst(**fields))
+stay()
+""")
+    (link,) = asked(process)["stacks"][0]["links"]
+    assert "MPTCP ends at passt" in link["note"]
+    assert f"  {link['note']}\n" in run("status", str(process.pid)).stdout

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the shape of `Process` and all that is in it."""
 
+_NOTES = {"passt": "MPTCP ends at passt, which is no path for it: each connection is plain TCP"}
 _PAGE_BYTES = 4096
 _CONSOLE_LINES = 20
 # Of a link's description: where it leads, and nothing that is secret.
@@ -49,6 +50,8 @@ class LinkStatus:
     """Bytes."""
     counters: dict[str, int]
     """tx_frames, tx_bytes, rx_frames, rx_bytes, tx_dropped, rx_dropped, ..., since it was added."""
+    note: str | None = None
+    """What there is to know of a link of this kind."""
 
 
 @dataclass(frozen=True)
@@ -229,4 +232,5 @@ def _link(
         addresses=addresses,
         mtu=state.mtu,
         counters=interface.counters(),
+        note=_NOTES.get(inner.kind),
     )

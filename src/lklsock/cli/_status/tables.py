@@ -137,6 +137,8 @@ def _links(stack: _Object, old: _Object | None) -> Table:
                 )
             )
         )
+        if link.get("note"):
+            table.rows.append(_clean((f"  {link['note']}", *[""] * 9)))
     return table
 
 
