@@ -302,7 +302,8 @@ status.serve()
 import lklsock
 lklsock.default_stack().boot()
 import gevent.monkey
-gevent.monkey.patch_all()
+# gevent's own waitpid() may wait for ever for such a child, also without us.
+gevent.monkey.patch_all(os=False, signal=False)
 print("ready", flush=True)
 for line in sys.stdin:
     if not (child := os.fork()):
