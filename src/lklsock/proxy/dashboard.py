@@ -21,7 +21,7 @@ from .web import Answer, Handler
 if TYPE_CHECKING:
     from ..mptcp import Event
     from ..stack import Stack
-    from ..status import Connection, SubflowStatus
+    from ..status import Connection, Snapshot, SubflowStatus
 
 INTERVAL_S = 0.5
 _EVENTS_MAX = 100
@@ -214,10 +214,14 @@ class Dashboard:
 
     # ---- what is seen
 
-    async def _look(self) -> dict[str, Any]:
+    def _snapshot(self) -> tuple[float, Snapshot]:
+        """What is shown, and when its counters of links were read: they are the first of it."""
         from .. import status
 
-        shown = await asyncio.to_thread(status.snapshot, self._stack)
+        return time.monotonic(), status.snapshot(self._stack)
+
+    async def _look(self) -> dict[str, Any]:
+        at_s, shown = await asyncio.to_thread(self._snapshot)
         backups = {e.ifname for e in shown.endpoints if "backup" in e.flags}
         self._owners = {
             address.partition("/")[0]: link.name
@@ -243,7 +247,7 @@ class Dashboard:
         running = sorted(self._proxy.exchanges.values(), key=lambda each: -each.number)
         return {
             "time": time.time(),
-            "monotonic": shown.time_s,
+            "monotonic": at_s,
             "preset": shown.preset,
             "kernel": shown.kernel,
             "mptcp": shown.mptcp_mode,
