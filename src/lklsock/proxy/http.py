@@ -281,26 +281,28 @@ class HttpSide:
             raise _Gone("connection_terminated", f"{what}: {error.strerror}") from error
 
     async def _send_response(self, far: Wire, response: h11.Response, exchange: Exchange) -> None:
-        near = self._near
         sent = headers.to_client(response)
         if self._client.is_draining:
             sent.append((b"Connection", b"close"))
-        await near.send(
-            h11.Response(status_code=response.status_code, headers=sent, reason=response.reason)
-        )
+        head = h11.Response(status_code=response.status_code, headers=sent, reason=response.reason)
+        # What has come together goes together: each piece wakes the client.
+        waiting: list[h11.Event] = [head]
         while True:
             try:
-                event = await far.next_event()
-            except (OSError, h11.RemoteProtocolError):
+                event = far.ready()
+                if event is None:
+                    await self._near.send(*waiting)
+                    waiting.clear()
+                    event = await far.next_event()
+            except h11.RemoteProtocolError:
                 # Its end must not look like the body's.
                 exchange.error = "http_response_incomplete"
                 raise
-            if isinstance(event, h11.Data):
-                await near.send(h11.Data(data=event.data))
-                exchange.down(len(event.data))
-            else:
-                await near.send(h11.EndOfMessage())
+            if not isinstance(event, h11.Data):
+                await self._near.send(*waiting, h11.EndOfMessage())
                 return
+            waiting.append(h11.Data(data=event.data))
+            exchange.down(len(event.data))
 
     # ---- what is refused
 

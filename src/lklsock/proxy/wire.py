@@ -89,14 +89,25 @@ class Wire:
             assert event is h11.NEED_DATA
             await self._receive()
 
-    async def send(self, event: h11.Event) -> None:
-        """Sends an event.
+    def ready(self) -> h11.Event | type[h11.PAUSED] | None:
+        """The next event, if it has come; None if it is to be waited for.
 
         Raises:
-            h11.LocalProtocolError: It does not fit here.
+            h11.RemoteProtocolError: What came is no HTTP.
+        """
+        event = self.http.next_event()
+        return None if event is h11.NEED_DATA else event  # type: ignore[return-value]
+
+    async def send(self, *events: h11.Event) -> None:
+        """Sends events, as one piece.
+
+        Raises:
+            h11.LocalProtocolError: One does not fit here.
             OSError: The connection failed.
         """
-        pieces = self.http.send_with_data_passthrough(event) or []
+        pieces: list[bytes] = []
+        for event in events:
+            pieces += self.http.send_with_data_passthrough(event) or []
         # A body of known length is sent as it came, without a copy.
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if data:
