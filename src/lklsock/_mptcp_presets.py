@@ -55,8 +55,7 @@ PRESETS = {
             _SUBFLOW,
             _SUBFLOW,
             _SETTINGS | {"net.ipv4.tcp_rto_min_us": 50_000},
-            # At 100 Mbit/s and 10 ms round trip time a lost link then costs 30-45 ms, without it
-            # 80-130: what is sent again waits behind all that the other subflow holds.
+            # What a program sends waits for no more than that of what it sent before.
             queue_bytes=512_000,
         ),
         Preset("fullmesh", _SUBFLOW | {"fullmesh"}, _SUBFLOW | {"fullmesh"}),
