@@ -1,6 +1,7 @@
 """Paths that do not let MPTCP through, or not unchanged."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -81,7 +82,7 @@ def test_path_that_strips_options_carries_tcp(
 
 @either
 @in_own_process
-def test_options_stripped_in_flight_lose_no_byte(
+def test_options_stripped_in_flight_make_it_tcp_or_end_it(
     namespace: str, mptcp_connect: str, stack_is: str
 ) -> None:
     with middleboxes() as (box, _):
@@ -95,8 +96,13 @@ def test_options_stripped_in_flight_lose_no_byte(
 
         box.on_segment = strip_later
         with connected(mptcp_connect, stack_is, "10.0.0.%d", size=SIZE) as (near, far):
-            Swap(near, far, SIZE).finish()
-            assert near.mptcp is None
+            try:
+                Swap(near, far, SIZE).finish()
+            except (ConnectionError, AssertionError) as error:
+                # What was sent twice already may not be taken for TCP's.
+                assert re.search("reset by peer|Broken pipe", str(error)), error
+            else:
+                assert near.mptcp is None
 
 
 @each_kind
