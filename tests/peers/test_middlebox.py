@@ -80,6 +80,7 @@ def test_path_that_strips_options_carries_tcp(
             assert not mptcp.is_mptcp(near)
 
 
+@pytest.mark.full
 @either
 @in_own_process
 def test_options_stripped_in_flight_make_it_tcp_or_end_it(
