@@ -10,7 +10,7 @@ import errno
 import ipaddress
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import _lkl
@@ -74,23 +74,27 @@ class Gateway:
         secrets = b"".join(key.secret for key in keys.values())
         try:
             self._stack.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-            ports = [self._stack.add_link(link, mtu=_MTU_ANY)]
+            uplink = self._stack.add_link(link, mtu=_MTU_ANY).ifindex
+            hubs = []
             for address, port in listen:
                 hub = _Hub(address=address, port=port, secrets=secrets, report_fd=report)
-                ports.append(self._stack.add_link(hub, mtu=_MTU_ANY))
-            self._join([port.ifindex for port in ports])
+                hubs.append(self._stack.add_link(hub, mtu=_MTU_ANY).ifindex)
+            self._join(uplink, hubs)
         except BaseException:
             self.close()
             raise
 
-    def _join(self, ports: list[int]) -> None:
+    def _join(self, uplink: int, hubs: list[int]) -> None:
         netlink: Any = self._stack.netlink()
         # Nobody can make a loop: ports forward at once.
         bridge = {"kind": "bridge", "br_stp_state": 0, "br_forward_delay": 0}
         netlink.link("add", ifname=_BRIDGE, mtu=_MTU_ANY, **bridge)
         index = self._stack.interface(_BRIDGE).ifindex
-        for port in ports:
+        for port in (uplink, *hubs):
             netlink.link("set", index=port, master=index)
+        # Peers at one address do not reach those at another, either.
+        for hub in hubs:
+            netlink.link("set", index=hub, kind="bridge_slave", isolated=1)
         netlink.link("set", index=index, state="up")
 
     def __enter__(self) -> Gateway:
@@ -147,7 +151,7 @@ class _Hub(Link):
 
     address: str = ""
     port: int = 0
-    secrets: bytes = b""
+    secrets: bytes = field(default=b"", repr=False)
     report_fd: int = -1
 
     kind = "peers"

@@ -21,10 +21,10 @@ SERVER = "10.77.0.1"
 
 
 @contextmanager
-def gateway(keys: dict[str, Key], port: int) -> Iterator[tuple[FarGateway, Stack]]:
+def gateway(keys: dict[str, Key], *ports: int) -> Iterator[tuple[FarGateway, Stack]]:
     """A gateway, and the stack on its other side."""
     near, far = host.socketpair(host.AF_UNIX, host.SOCK_SEQPACKET)
-    at = (f"--fd={near.fileno()}", f"--listen=127.0.0.1:{port}")
+    at = (f"--fd={near.fileno()}", *(f"--listen=127.0.0.1:{port}" for port in ports))
     with near:
         running = FarGateway(*at, keys=keys, fds=[near.fileno()])
     server = Stack(hostname="server")
@@ -78,14 +78,14 @@ def test_tcp_goes_both_ways_without_privilege() -> None:
         assert no_secret_in(running.lines, key)
 
 
-@in_own_process
-def test_peers_reach_the_host_and_not_each_other() -> None:
-    keys, port = {"laptop": Key.new(), "phone": Key.new()}, free_port()
-    with gateway(keys, port) as (running, server):
+def check_that_peers_reach_the_host_and_not_each_other(*ports: int) -> None:
+    """One at the first of these ports, one at the last."""
+    keys = {"laptop": Key.new(), "phone": Key.new()}
+    with gateway(keys, *ports) as (running, server):
         clients = []
         for number, (name, key) in enumerate(keys.items(), 2):
             client = Stack(hostname=name)
-            link = Tunnel(remote="127.0.0.1", port=port, key=key)
+            link = Tunnel(remote="127.0.0.1", port=ports[0 if number == 2 else -1], key=key)
             await_carrier(client.add_link(link, addresses=[f"10.77.0.{number}/24"]))
             running.expect(f"{name} .* joined .* {number - 1} tunnel")
             clients.append(client)
@@ -101,6 +101,16 @@ def test_peers_reach_the_host_and_not_each_other() -> None:
                 pass
             else:
                 raise AssertionError("one peer has reached the other")
+
+
+@in_own_process
+def test_peers_reach_the_host_and_not_each_other() -> None:
+    check_that_peers_reach_the_host_and_not_each_other(free_port())
+
+
+@in_own_process
+def test_peers_at_two_addresses_of_a_gateway_do_not_reach_each_other() -> None:
+    check_that_peers_reach_the_host_and_not_each_other(free_port(), free_port())
 
 
 @in_own_process
