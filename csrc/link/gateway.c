@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -115,6 +116,11 @@ static unsigned client_accept(struct gateway *gateway, const struct tunnel_key *
 
 	if (tunnel_hello_take(&handshake, key, letter->text, &arrival.offer)) {
 		refuse(gateway, &letter->way, now);
+		return 0;
+	}
+	/* The dear part of it is still to come. */
+	if (!gateway_door_enter(&gateway->door, letter->text, now)) {
+		explicit_bzero(&handshake, sizeof(handshake));
 		return 0;
 	}
 	if (tunnel_answer_make(&handshake, tunnel_number_make(), answer, &secrets))

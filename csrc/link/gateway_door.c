@@ -21,6 +21,19 @@ static int secret_make(struct gateway_door *door, uint64_t now_ns)
 	return host_random_fill(door->secret[0], CRYPTO_KEY) == CRYPTO_KEY ? 0 : -EIO;
 }
 
+/* After a time without knocks both are old. Return: 0 or -EIO. */
+static int secrets_renew(struct gateway_door *door, uint64_t now_ns)
+{
+	const uint64_t age = now_ns - door->changed_ns;
+	int err = 0;
+
+	if (age >= SECRET_NS)
+		err = secret_make(door, now_ns);
+	if (!err && age >= 2 * SECRET_NS)
+		err = secret_make(door, now_ns);
+	return err;
+}
+
 int gateway_door_open(struct gateway_door *door, uint64_t now_ns)
 {
 	int err = secret_make(door, now_ns);
@@ -91,13 +104,18 @@ enum door_verdict gateway_door_knock(struct gateway_door *door, const struct udp
 {
 	uint8_t whole[CRYPTO_HASH];
 
-	if (now_ns - door->changed_ns >= SECRET_NS && secret_make(door, now_ns))
+	if (secrets_renew(door, now_ns))
 		return DOOR_SHUT;
-	if (!has_cookie(door, way, hello)) {
-		if (cookie_make(door->secret[0], way, hello, whole))
-			return DOOR_SHUT;
-		memcpy(cookie, whole, TUNNEL_COOKIE);
-		return DOOR_ASKS;
-	}
-	return token_take(door, now_ns) && !was_seen(door, hello) ? DOOR_OPENS : DOOR_SHUT;
+	if (has_cookie(door, way, hello))
+		return DOOR_OPENS;
+	if (cookie_make(door->secret[0], way, hello, whole))
+		return DOOR_SHUT;
+	memcpy(cookie, whole, TUNNEL_COOKIE);
+	return DOOR_ASKS;
+}
+
+bool gateway_door_enter(struct gateway_door *door, const uint8_t hello[TUNNEL_HELLO_BYTES],
+			uint64_t now_ns)
+{
+	return !was_seen(door, hello) && token_take(door, now_ns);
 }

@@ -4,6 +4,9 @@
  *
  * Nothing is kept for who does not show, by a cookie, that it receives where it says it is. Cookies
  * are good for one to two minutes; a HELLO that comes twice in that time is heard once.
+ *
+ * A cookie takes no key: anybody gets one who has seen the key's identifier pass. So what is scarce,
+ * turns and the memory of who came, is given only to HELLOs that are authentic.
  */
 #ifndef LINK_GATEWAY_DOOR_H
 #define LINK_GATEWAY_DOOR_H
@@ -23,9 +26,9 @@ struct gateway_door {
 };
 
 enum door_verdict {
-	DOOR_OPENS,
+	DOOR_OPENS,			/* to who has the key */
 	DOOR_ASKS,			/* for the cookie that is out */
-	DOOR_SHUT,			/* said before, or too often */
+	DOOR_SHUT,			/* no random numbers */
 };
 
 /* Return: 0 or -EIO. */
@@ -33,5 +36,8 @@ int gateway_door_open(struct gateway_door *door, uint64_t now_ns);
 enum door_verdict gateway_door_knock(struct gateway_door *door, const struct udp_way *way,
 				     const uint8_t hello[TUNNEL_HELLO_BYTES], uint64_t now_ns,
 				     uint8_t cookie[TUNNEL_COOKIE]);
+/* hello: an authentic one. Return: false: it came before, or there were too many. */
+bool gateway_door_enter(struct gateway_door *door, const uint8_t hello[TUNNEL_HELLO_BYTES],
+			uint64_t now_ns);
 
 #endif
