@@ -8,6 +8,8 @@
 
 #define HELLO_FIRST_NS 250000000ull
 #define HELLO_LAST_NS 4000000000ull
+/* However long it may be silent: between a session's time and its end there are several. */
+#define TICK_MAX_NS ((TUNNEL_REJECT_NS - TUNNEL_REKEY_NS) / 4)
 
 static void hello_send(struct client *client, uint64_t now)
 {
@@ -83,6 +85,13 @@ static unsigned carrier_tell(struct client *client, unsigned events)
 	return irq;
 }
 
+static uint64_t tick_period(const struct client *client)
+{
+	const uint64_t period = client->keepalive_ns / 2;
+
+	return period < TICK_MAX_NS ? period : TICK_MAX_NS;
+}
+
 unsigned client_control(struct host_io_source *source, uint32_t epoll_events)
 {
 	struct client *client = (struct client *)tunnel_of_control(source);
@@ -96,7 +105,7 @@ unsigned client_control(struct host_io_source *source, uint32_t epoll_events)
 	if (client_flag(&client->wanted) && now >= client->hello_ns)
 		hello_send(client, now);
 	if (now >= client->tick_ns) {
-		client->tick_ns = now + client->keepalive_ns / 2;
+		client->tick_ns = now + tick_period(client);
 		client_flag_set(&client->tunnel.tick, true);
 		events |= LKL_NET_RX;
 	}

@@ -4,8 +4,10 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
 
-#include "link/tunnel_format.h"
+#include "link/tunnel.h"
 #include "tunnel_place.h"
 
 #define FORGED 10000u
@@ -231,6 +233,55 @@ static void quiet_tunnel_keeps_its_carrier(void)
 	place_close();
 }
 
+/* The session's time comes after two minutes, whatever the user's patience. */
+static void patient_tunnel_looks_at_its_session_in_time(void)
+{
+	struct itimerspec next;
+
+	keepalive_ms = 900000;
+	pair_open();
+	UNTIL(reported("joined 0 "));
+	EXPECT_EQ(timerfd_gettime(((struct tunnel *)client.link)->control.fd, &next), 0);
+	EXPECT(next.it_value.tv_sec <= 30);
+	keepalive_ms = KEEPALIVE_MS;
+	place_close();
+}
+
+/* An identifier of a key, which shows on the way, is enough for a cookie. */
+static void junk_with_a_cookie_does_not_keep_a_client_out(void)
+{
+	uint8_t junk[TUNNEL_HELLO_BYTES] = { 0 }, asked[2048];
+	struct tunnel_key key;
+	struct sockaddr_in name;
+	unsigned seed = 1;
+	double began;
+	int fd;
+
+	place_open();
+	fd = udp_socket(&name);
+	EXPECT_EQ(connect(fd, (struct sockaddr *)&gateway_address, sizeof(gateway_address)), 0);
+	EXPECT_EQ(tunnel_key_set(&key, keys[0]), 0);
+	tunnel_header_put(junk, TUNNEL_KIND_HELLO, 1);
+	memcpy(junk + TUNNEL_AT_KEY_ID, key.id, TUNNEL_KEY_ID);
+	EXPECT_EQ(send(fd, junk, sizeof(junk), 0), sizeof(junk));
+	UNTIL(recv(fd, asked, sizeof(asked), MSG_DONTWAIT) == TUNNEL_COOKIE_BYTES);
+	memcpy(junk + TUNNEL_AT_COOKIE, asked + TUNNEL_HDR, TUNNEL_COOKIE);
+	for (began = now_ms(); !client.link || !client.carrier; step()) {
+		EXPECT(now_ms() - began < 8000);
+		for (int i = 0; i < 8; i++) {
+			uint32_t part = random_next(&seed);
+
+			memcpy(junk + TUNNEL_AT_E, &part, sizeof(part));
+			EXPECT_EQ(send(fd, junk, sizeof(junk), 0), sizeof(junk));
+		}
+		/* What may be used up is by then. */
+		if (!client.link && now_ms() - began > 500)
+			client_open(keys[0]);
+	}
+	close(fd);
+	place_close();
+}
+
 static void gateway_started_anew_is_found_again(void)
 {
 	uint16_t port;
@@ -305,6 +356,8 @@ int main(void)
 	CASE(gateway_follows_the_client_to_another_port, 20);
 	CASE(silence_takes_the_carrier_and_an_answer_gives_it_back, 30);
 	CASE(quiet_tunnel_keeps_its_carrier, 20);
+	CASE(patient_tunnel_looks_at_its_session_in_time, 20);
+	CASE(junk_with_a_cookie_does_not_keep_a_client_out, 20);
 	CASE(gateway_started_anew_is_found_again, 30);
 	CASE(client_opened_anew_takes_its_place, 30);
 	CASE(mac_address_of_another_key_is_not_taken, 20);

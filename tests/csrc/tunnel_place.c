@@ -15,6 +15,7 @@
 struct end *client_end, second, gateway;
 static struct end first;
 uint8_t keys[3][32];
+unsigned keepalive_ms = KEEPALIVE_MS;
 struct sockaddr_in gateway_address;
 int near_fd, far_fd;
 bool cut;
@@ -135,7 +136,7 @@ void client_open(const uint8_t *key)
 	struct link_tunnel settings = {
 		.device = "",
 		.key = key,
-		.keepalive_ms = KEEPALIVE_MS,
+		.keepalive_ms = keepalive_ms,
 		.mac = { 2, 0, 0, 0, 0, 1 },
 	};
 	struct sockaddr_in relay_address;

@@ -34,6 +34,7 @@ extern struct end *client_end, second, gateway;
 #define client (*client_end)
 
 extern uint8_t keys[3][32];		/* the gateway knows the first two */
+extern unsigned keepalive_ms;		/* of the next client */
 extern struct sockaddr_in gateway_address;
 extern int near_fd, far_fd;		/* of the relay: to the client, to the gateway */
 extern bool cut;			/* the relay loses everything */
