@@ -11,7 +11,7 @@ import pytest
 
 from lklsock.cli import gateway as command
 from lklsock.cli import main
-from lklsock.link import Key, Tunnel
+from lklsock.link import Key, Tunnel, tunnel
 from lklsock.link._tunnel_key import read_keys
 
 KEY = Key(bytes(range(32)))
@@ -193,3 +193,13 @@ def test_missing_arguments_are_named(
 def test_missing_key_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gateway", "--tap", "tap0", "--key-file", str(tmp_path / "none")]) == 1
     assert "none" in capsys.readouterr().err
+
+
+def test_processes_have_numbers_of_their_own_however_long_the_addresses() -> None:
+    end = " ".join(["2001:db8:1111:2222:3333:4444:5555:6666"] * 4)
+    try:
+        assert [tunnel._number_take(end) for _ in range(3)] == [0, 1, 2]
+        assert tunnel._number_take(end + "7") == 0
+    finally:
+        while tunnel._numbers:
+            tunnel._numbers.pop()[1].close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import _socket as _host
 import dataclasses
 import errno
+import hashlib
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -186,10 +187,12 @@ def _number_take(end: str) -> int:
             # The parent's: its number is its own as long as it lives, and no longer.
             sock.close()
             _numbers.remove((pid, sock))
+    # A name has 107 bytes at most, and addresses and names of hosts may have more.
+    which = hashlib.sha256(end.encode()).hexdigest()[:32]
     for number in range(_CHILDREN_MAX):
         sock = _host.socket(_host.AF_UNIX, _host.SOCK_DGRAM | _host.SOCK_CLOEXEC)
         try:
-            sock.bind(f"\0lklsock tunnel {os.getuid()} {end} {number}".encode()[:100])
+            sock.bind(f"\0lklsock tunnel {os.getuid()} {which} {number}".encode())
         except OSError as error:
             sock.close()
             if error.errno != errno.EADDRINUSE:
