@@ -186,6 +186,10 @@ class BuildExtension(build_ext):
             compile_file(obj, src, ext, cc_args, flags, pp_opts)
 
         self.compiler._compile = compile_in_its_language
+        # Where this Python has its own libraries is nothing to a wheel, and misleads the loader.
+        for name in ("linker_so", "linker_so_cxx"):
+            words = getattr(self.compiler, name, None) or []
+            setattr(self.compiler, name, [w for w in words if not w.startswith("-Wl,-rpath")])
         exports = Path(self.build_temp) / "exports.map"
         exports.parent.mkdir(parents=True, exist_ok=True)
         exports.write_text(EXPORTS)

@@ -105,6 +105,8 @@ def _binary_faults(root: Path) -> Iterator[str]:
         exports = "lkl_api" if library.match(LIBRARY) else "PyInit__lkl"
         for fault in library_faults(said, exports):
             yield f"{library.relative_to(root)}: {fault}"
+        for path in re.findall(r"\(R(?:UN)?PATH\).*\[(.*)\]", said):
+            yield f"{library.relative_to(root)}: it looks for libraries in {path}"
 
 
 def _account_faults(root: Path, info: Path) -> Iterator[str]:

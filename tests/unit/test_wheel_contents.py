@@ -140,6 +140,18 @@ def test_export_of_anything_but_the_entry_is_a_fault(tmp_path: Path, source: str
     assert any("exports" in fault for fault in release_check._binary_faults(tmp_path))
 
 
+def test_path_of_the_building_machine_is_a_fault(tmp_path: Path) -> None:
+    required.program("gcc", "gcc")
+    library = tmp_path / "lklsock/_lkl.so"
+    library.parent.mkdir()
+    library.with_suffix(".c").write_text("int PyInit__lkl;")
+    command = ["gcc", "-shared", "-nostdlib", "-Wl,-rpath,/somewhere", "-o", library]
+    subprocess.run([*command, library.with_suffix(".c")], check=True)
+    assert list(release_check._binary_faults(tmp_path)) == [
+        "lklsock/_lkl.so: it looks for libraries in /somewhere"
+    ]
+
+
 def test_this_python_is_found_by_its_version() -> None:
     found = interpreters.find(".".join(map(str, sys.version_info[:2])) + sys.abiflags)
     assert found is not None
