@@ -48,7 +48,8 @@ def check_stack(connections: int = 1) -> None:
     Those to a server of a host without MPTCP fall back.
     """
     report = lklsock.report()
-    assert not report.too_early, report
+    # PySocks, which urllib3 imports where it is there, derives classes from the original.
+    assert not [name for name in report.too_early if not name.startswith("socks.")], report
     counted = report.connections["opened"] + report.connections["fell back"]
     assert counted >= connections, report
 
