@@ -71,9 +71,10 @@ void link_checksum_detect(struct virtio_net_hdr_v1 *hdr, const void *frame, unsi
 	}
 }
 
-/* In memory's order, whatever the processor's: the sum of bytes swapped is the sum swapped. */
-static uint16_t memory_sum(const uint8_t *data, unsigned long bytes)
+/* Whatever the processor's order: the sum of bytes swapped is the sum swapped. */
+uint16_t link_checksum_sum(const void *memory, unsigned long bytes)
 {
+	const uint8_t *data = memory;
 	uint64_t low = 0, high = 0, word;
 
 	for (; bytes >= sizeof(word); bytes -= sizeof(word), data += sizeof(word)) {
@@ -98,8 +99,8 @@ static uint16_t pieces_sum(const struct iovec *pieces, int count, unsigned long 
 
 	for (int i = 0; i < count; i++) {
 		const unsigned long skip = from < pieces[i].iov_len ? from : pieces[i].iov_len;
-		uint16_t part = memory_sum((const uint8_t *)pieces[i].iov_base + skip,
-					   pieces[i].iov_len - skip);
+		uint16_t part = link_checksum_sum((const uint8_t *)pieces[i].iov_base + skip,
+						  pieces[i].iov_len - skip);
 
 		sum += summed % 2 ? __builtin_bswap16(part) : part;
 		summed += pieces[i].iov_len - skip;

@@ -18,6 +18,9 @@
  */
 void link_checksum_detect(struct virtio_net_hdr_v1 *hdr, const void *frame, unsigned long bytes);
 
+/* The Internet checksum's sum, folded, in memory's order, as a header has it. */
+uint16_t link_checksum_sum(const void *data, unsigned long bytes);
+
 /* Pieces that finishing adds at most. */
 #define LINK_CHECKSUM_PIECES 2
 

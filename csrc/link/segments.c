@@ -23,8 +23,8 @@
 #define AT_FLAGS 13
 #define FIN_PSH 0x09
 #define CWR 0x80
-/* Below it a frame would be more segments than anybody means. */
-#define PAYLOAD_MIN 40
+/* Below it a frame would be more segments than anybody means; Linux has 48, less options. */
+#define PAYLOAD_MIN 32
 
 static uint16_t read_16(const uint8_t *at)
 {
@@ -99,7 +99,8 @@ static int headers_take(struct segments *segments)
 	return 0;
 }
 
-int segments_begin(struct segments *segments, const struct lkl_iovec *iov, int count)
+int segments_begin(struct segments *segments, enum segments_checksums checksums,
+		   const struct lkl_iovec *iov, int count)
 {
 	unsigned long bytes = link_frame_room(iov, count);
 
@@ -107,6 +108,7 @@ int segments_begin(struct segments *segments, const struct lkl_iovec *iov, int c
 		return -EINVAL;
 	memset(segments, 0, offsetof(struct segments, header));
 	memcpy(&segments->vnet, iov[0].base, LKL_VNET_HDR);
+	segments->checksums = checksums;
 	segments->iov = iov;
 	segments->offset = LKL_VNET_HDR;
 	if (iov[0].len == LKL_VNET_HDR) {
@@ -172,18 +174,21 @@ static void tcp_set(const struct segments *segments, uint8_t *to, unsigned long 
 }
 
 /* An unfinished checksum that nobody would see is finished. */
-static void checksum_finish(uint8_t *frame, unsigned long bytes, unsigned long start,
-			    unsigned long offset)
+static void checksum_finish(const struct segments *segments, uint8_t *frame, unsigned long bytes,
+			    unsigned long start, unsigned long offset)
 {
 	struct virtio_net_hdr_v1 seen = { 0 };
 	uint16_t sum;
 
-	link_checksum_detect(&seen, frame, bytes);
+	if (segments->checksums == SEGMENTS_UNFINISHED)
+		link_checksum_detect(&seen, frame, bytes);
 	if (seen.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM || start + offset + 2 > bytes)
 		return;
-	sum = (uint16_t)~folded(sum_of(frame + start, bytes - start));
+	sum = (uint16_t)~link_checksum_sum(frame + start, bytes - start);
 	/* Zero would be none, with UDP; for TCP it is the same. */
-	write_16(frame + start + offset, sum ? sum : 0xffff);
+	if (!sum)
+		sum = 0xffff;
+	memcpy(frame + start + offset, &sum, sizeof(sum));
 }
 
 unsigned long segments_next(struct segments *segments, uint8_t *to)
@@ -195,7 +200,7 @@ unsigned long segments_next(struct segments *segments, uint8_t *to)
 	if (!segments->payload) {
 		take(segments, to, part);
 		if (segments->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-			checksum_finish(to, part, le16toh(segments->vnet.csum_start),
+			checksum_finish(segments, to, part, le16toh(segments->vnet.csum_start),
 					le16toh(segments->vnet.csum_offset));
 		return part;
 	}
@@ -206,8 +211,8 @@ unsigned long segments_next(struct segments *segments, uint8_t *to)
 	take(segments, to + segments->header_bytes, part);
 	ip_set(segments, to, bytes);
 	tcp_set(segments, to, bytes);
-	if (segments->ip != ETH_HLEN)
-		checksum_finish(to, bytes, segments->tcp, AT_CHECKSUM);
+	if (segments->checksums == SEGMENTS_FINISHED || segments->ip != ETH_HLEN)
+		checksum_finish(segments, to, bytes, segments->tcp, AT_CHECKSUM);
 	segments->done += (uint32_t)part;
 	segments->number++;
 	return bytes;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A long TCP frame (TSO) as the frames that go over a path, one after the other; a short one as
- * itself. Checksums of TCP and UDP stay unfinished, for who reads with link_checksum_detect(); those
- * that it would not find are finished.
+ * itself.
  */
 #ifndef LINK_SEGMENTS_H
 #define LINK_SEGMENTS_H
@@ -15,7 +14,14 @@
 /* The longest header: Ethernet with a tag, IPv6, TCP with options. */
 #define SEGMENTS_HEADER_MAX (18 + 40 + 60)
 
+/*
+ * UNFINISHED: checksums of TCP and UDP are left, for who reads with link_checksum_detect(); those
+ * that it would not find are finished. FINISHED: the other end is not ours.
+ */
+enum segments_checksums { SEGMENTS_UNFINISHED, SEGMENTS_FINISHED };
+
 struct segments {
+	enum segments_checksums checksums;
 	struct virtio_net_hdr_v1 vnet;
 	const struct lkl_iovec *iov;	/* the next byte of the frame is at offset in iov[0] */
 	unsigned long offset;
@@ -28,7 +34,8 @@ struct segments {
 };
 
 /* iov: vnet header first, all of it in iov[0]. Return: 0, or -EINVAL: it cannot be cut up. */
-int segments_begin(struct segments *segments, const struct lkl_iovec *iov, int count);
+int segments_begin(struct segments *segments, enum segments_checksums checksums,
+		   const struct lkl_iovec *iov, int count);
 
 /* The most that a segment has. */
 static inline unsigned long segments_bytes_max(const struct segments *segments)

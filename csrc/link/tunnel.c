@@ -198,7 +198,7 @@ long tunnel_send(struct tunnel *tunnel, struct tunnel_session *session, const st
 {
 	struct segments segments;
 	long bytes = (long)link_frame_room(iov, count);
-	int err = segments_begin(&segments, iov, count), sent = 0;
+	int err = segments_begin(&segments, SEGMENTS_UNFINISHED, iov, count), sent = 0;
 
 	if (!err) {
 		volley_begin(tunnel->volley, way);
@@ -291,7 +291,7 @@ int tunnel_start(struct tunnel *tunnel, int fd,
 	if (err)
 		return err;
 	tunnel->datagrams = datagrams_new(fd);
-	tunnel->volley = volley_new(fd);
+	tunnel->volley = volley_new(fd, NULL);
 	return tunnel->datagrams && tunnel->volley ? 0 : -ENOMEM;
 }
 

@@ -12,11 +12,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "frame.h"
 #include "socket.h"
 #include "udp.h"
 
-/* A frame of 64 kB in segments of 100 bytes, with what goes around them. */
-#define ROOM (128 * 1024)
+/* A frame of 64 kB in segments of 32 bytes, with what goes around them. Untouched pages cost nothing. */
+#define ROOM (512 * 1024)
 #define RUNS_MAX 64
 /* What a host takes at once: UDP_MAX_SEGMENTS once was 64; and a datagram's length. */
 #define RUN_DATAGRAMS 64
@@ -29,10 +30,12 @@ struct run {
 
 struct volley {
 	int fd;
+	uint64_t *path_errors;		/* NULL: not connected */
 	bool alone;			/* the host takes one at a time */
 	struct udp_way way;
 	unsigned long used;
 	unsigned first, runs;		/* those from first on have not left */
+	bool held;			/* some, since there was no room; atomic */
 	struct run run[RUNS_MAX];
 	uint8_t data[ROOM];
 };
@@ -86,8 +89,6 @@ long udp_way_send(int fd, const struct udp_way *way, const void *data, unsigned 
 		__attribute__((aligned(sizeof(size_t)))) = { 0 };
 	struct iovec piece = { (void *)data, bytes };
 	struct msghdr message = {
-		.msg_name = (void *)&way->remote,
-		.msg_namelen = udp_address_bytes(&way->remote),
 		.msg_iov = &piece,
 		.msg_iovlen = 1,
 		.msg_control = control,
@@ -95,6 +96,10 @@ long udp_way_send(int fd, const struct udp_way *way, const void *data, unsigned 
 	const uint16_t segment = (uint16_t)each;
 	long sent;
 
+	if (way->remote.ss_family) {
+		message.msg_name = (void *)&way->remote;
+		message.msg_namelen = udp_address_bytes(&way->remote);
+	}
 	local_add(&message, &way->local);
 	if (each && each < bytes)
 		control_add(&message, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof(segment));
@@ -104,12 +109,17 @@ long udp_way_send(int fd, const struct udp_way *way, const void *data, unsigned 
 	return sent < 0 ? -errno : sent;
 }
 
-struct volley *volley_new(int fd)
+struct volley *volley_new(int fd, uint64_t *path_errors)
 {
 	struct volley *volley = calloc(1, sizeof(*volley));
+	const int none = 0;
 
-	if (volley)
-		volley->fd = fd;
+	if (!volley)
+		return NULL;
+	volley->fd = fd;
+	volley->path_errors = path_errors;
+	/* A host before 4.18 would send them as one. */
+	volley->alone = setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof(none));
 	return volley;
 }
 
@@ -120,7 +130,7 @@ void volley_free(struct volley *volley)
 
 bool volley_held(const struct volley *volley)
 {
-	return volley->first < volley->runs;
+	return __atomic_load_n(&volley->held, __ATOMIC_RELAXED);
 }
 
 void volley_begin(struct volley *volley, const struct udp_way *way)
@@ -162,6 +172,25 @@ static bool is_refusal(long error)
 	return error == -EIO || error == -ENOPROTOOPT || error == -EINVAL;
 }
 
+/* What an ICMP error of an earlier datagram makes of this one. */
+static bool is_told_error(long error)
+{
+	return error == -ECONNREFUSED || error == -EHOSTUNREACH || error == -ENETUNREACH ||
+	       error == -EPROTO || error == -ENOPROTOOPT || error == -EACCES;
+}
+
+/* Return: bytes or -errno. */
+static long part_send(struct volley *volley, const struct run *run, unsigned long bytes)
+{
+	const uint8_t *data = volley->data + run->at;
+	long sent = udp_way_send(volley->fd, &volley->way, data, bytes, run->each);
+
+	if (!volley->path_errors || !is_told_error(sent))
+		return sent;
+	link_count(volley->path_errors, 1);
+	return udp_way_send(volley->fd, &volley->way, data, bytes, run->each);
+}
+
 /* Takes what has left off the run. Return: 0 or -errno. */
 static int run_send(struct volley *volley, struct run *run)
 {
@@ -169,8 +198,7 @@ static int run_send(struct volley *volley, struct run *run)
 
 	while (run->bytes) {
 		unsigned long part = alone && run->bytes > run->each ? run->each : run->bytes;
-		long sent = udp_way_send(volley->fd, &volley->way, volley->data + run->at, part,
-					 run->each);
+		long sent = part_send(volley, run, part);
 
 		if (is_refusal(sent) && part > run->each) {
 			alone = true;
@@ -187,15 +215,15 @@ static int run_send(struct volley *volley, struct run *run)
 
 int volley_send(struct volley *volley)
 {
-	while (volley_held(volley)) {
-		int err = run_send(volley, &volley->run[volley->first]);
+	int err = 0;
 
-		if (err) {
-			if (err != -EAGAIN)
-				volley->first = volley->runs;
-			return err;
-		}
-		volley->first++;
+	while (!err && volley->first < volley->runs) {
+		err = run_send(volley, &volley->run[volley->first]);
+		if (!err)
+			volley->first++;
 	}
-	return 0;
+	if (err != -EAGAIN)
+		volley->first = volley->runs;
+	__atomic_store_n(&volley->held, err == -EAGAIN, __ATOMIC_RELAXED);
+	return err;
 }

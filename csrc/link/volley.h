@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Where a datagram goes, and from which address of ours; local's family 0: any. */
+/* Where a datagram goes, family 0: the socket is connected; and from which address of ours, 0: any. */
 struct udp_way {
 	struct sockaddr_storage remote, local;
 };
@@ -26,11 +26,14 @@ long udp_way_send(int fd, const struct udp_way *way, const void *data, unsigned 
 
 struct volley;
 
-/* fd: a non-blocking UDP socket, not owned. Return: NULL: no memory. */
-struct volley *volley_new(int fd);
+/*
+ * fd: a non-blocking UDP socket, not owned. path_errors: of a connected one; what the host tells of
+ * an earlier datagram (ICMP) is counted there, and the later one sent again. Return: NULL: no memory.
+ */
+struct volley *volley_new(int fd, uint64_t *path_errors);
 void volley_free(struct volley *volley);
 
-/* Something is held. */
+/* Something is held. Context: any. */
 bool volley_held(const struct volley *volley);
 /* Nothing is held: a new one, along this way. */
 void volley_begin(struct volley *volley, const struct udp_way *way);

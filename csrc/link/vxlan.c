@@ -4,7 +4,7 @@
  *
  * Carrier is that of what the datagrams leave by: the device, or the source address. Errors that
  * come back (ICMP) are counted, and the frame is sent again; a path that has become narrower lowers
- * the MTU.
+ * the MTU. Long frames are cut up here, and their datagrams leave together.
  */
 #include "vxlan.h"
 
@@ -14,7 +14,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "host/host.h"
@@ -22,15 +21,17 @@
 #include "checksum.h"
 #include "datagrams.h"
 #include "frame.h"
+#include "segments.h"
 #include "socket.h"
 #include "uplink.h"
-
+#include "volley.h"
 
 struct vxlan {
 	struct link link;
 	struct host_io_source in, out;
 	struct uplink uplink;
 	struct datagrams *datagrams;	/* CPU held */
+	struct volley *volley;		/* CPU held */
 	struct sockaddr_storage remote;
 	uint32_t vni;
 	bool narrower;			/* to be told; atomic */
@@ -54,54 +55,76 @@ static void mtu_lower(struct vxlan *vxlan)
 	host_io_ring(&vxlan->out);
 }
 
-/* What an ICMP error of an earlier datagram makes of this one. */
-static bool is_told_error(int error)
+/* CPU held. A frame was lost, or what an earlier one had left to be sent. */
+static void lost(struct vxlan *vxlan, int err)
 {
-	return error == ECONNREFUSED || error == EHOSTUNREACH || error == ENETUNREACH ||
-	       error == EPROTO || error == ENOPROTOOPT || error == EACCES;
+	link_count(&vxlan->link.counters.tx_dropped, 1);
+	if (err == -EMSGSIZE)
+		mtu_lower(vxlan);
 }
 
-/* CPU held. Return: bytes of the frame or -errno. */
-static long datagram_send(struct vxlan *vxlan, const struct msghdr *message)
+/* CPU held. Return: 0 or -errno; what there is no room for is held, and not an error. */
+static int volley_leave(struct vxlan *vxlan)
 {
-	long bytes = syscall(SYS_sendmsg, vxlan->out.fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	int err = volley_send(vxlan->volley);
 
-	if (bytes < 0 && is_told_error(errno)) {
-		link_count(&vxlan->link.counters.path_errors, 1);
-		bytes = syscall(SYS_sendmsg, vxlan->out.fd, message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (err != -EAGAIN)
+		return err;
+	host_io_arm(&vxlan->out, EPOLLOUT);
+	return 0;
+}
+
+/* CPU held. Sends what was held. */
+static void flush(struct vxlan *vxlan)
+{
+	int err = volley_leave(vxlan);
+
+	if (err)
+		lost(vxlan, err);
+}
+
+/* CPU held. Return: 0 or -errno. */
+static int segments_put(struct vxlan *vxlan, struct segments *segments)
+{
+	static const struct udp_way connected;
+	unsigned long bytes;
+	uint8_t *room;
+
+	volley_begin(vxlan->volley, &connected);
+	while (segments->rest) {
+		room = volley_room(vxlan->volley, VXLAN_HDR + segments_bytes_max(segments));
+		if (!room)
+			return -ENOBUFS;
+		vxlan_header_put(room, vxlan->vni);
+		bytes = segments_next(segments, room + VXLAN_HDR);
+		volley_add(vxlan->volley, VXLAN_HDR + bytes);
 	}
-	return bytes < 0 ? -errno : bytes - VXLAN_HDR;
+	return 0;
 }
 
 /* CPU held. */
 static long vxlan_tx(struct link *link, const struct lkl_iovec *iov, int count)
 {
 	struct vxlan *vxlan = vxlan_of(link);
-	struct iovec pieces[LKL_PIECES_MAX + 1];
-	struct msghdr message = { .msg_iov = pieces };
-	uint8_t header[VXLAN_HDR];
-	long bytes;
+	const unsigned long bytes = link_frame_room(iov, count);
+	struct segments segments;
+	int err, left;
 
-	if (count > LKL_PIECES_MAX)
-		return -EINVAL;
-	vxlan_header_put(header, vxlan->vni);
-	pieces[message.msg_iovlen++] = (struct iovec){ header, VXLAN_HDR };
-	if (iov[0].len > LKL_VNET_HDR)
-		pieces[message.msg_iovlen++] = (struct iovec){ (char *)iov[0].base + LKL_VNET_HDR,
-							       iov[0].len - LKL_VNET_HDR };
-	for (int i = 1; i < count; i++)
-		pieces[message.msg_iovlen++] = (struct iovec){ iov[i].base, iov[i].len };
-	bytes = datagram_send(vxlan, &message);
-	if (bytes >= 0) {
-		link_count_tx(link, (unsigned long)bytes + LKL_VNET_HDR);
-		return bytes + LKL_VNET_HDR;
+	flush(vxlan);
+	if (volley_held(vxlan->volley))
+		return -EAGAIN;
+	err = segments_begin(&segments, SEGMENTS_FINISHED, iov, count);
+	if (!err) {
+		err = segments_put(vxlan, &segments);
+		left = volley_leave(vxlan);
+		err = err ? err : left;
 	}
-	if (bytes == -EAGAIN)
-		return bytes;
-	link_count(&link->counters.tx_dropped, 1);
-	if (bytes == -EMSGSIZE)
-		mtu_lower(vxlan);
-	return bytes;
+	if (err) {
+		lost(vxlan, err);
+		return err;
+	}
+	link_count_tx(link, bytes);
+	return (long)bytes;
 }
 
 /* CPU held. */
@@ -112,6 +135,7 @@ static long vxlan_rx(struct link *link, const struct lkl_iovec *iov, int count)
 	struct datagram datagram;
 	const char *frame;
 
+	flush(vxlan);
 	if (datagrams_next(vxlan->datagrams, &datagram))
 		return -EAGAIN;
 	if (!vxlan_header_valid(datagram.data, datagram.bytes, vxlan->vni) ||
@@ -157,9 +181,9 @@ static unsigned out_event(struct host_io_source *source, uint32_t epoll_events)
 
 	if (__atomic_exchange_n(&vxlan->narrower, false, __ATOMIC_ACQUIRE))
 		events |= LKL_NET_MTU;
-	/* An error is told to the next that is sent. */
+	/* An error is told to the next that is sent. What is held leaves with the rx that follows. */
 	if (epoll_events & (EPOLLOUT | EPOLLERR))
-		events |= LKL_NET_TX;
+		events |= LKL_NET_TX | LKL_NET_RX;
 	return tell(vxlan, events);
 }
 
@@ -171,8 +195,7 @@ static unsigned uplink_changed(struct uplink *uplink, bool up)
 
 static bool vxlan_idle(struct link *link)
 {
-	(void)link;
-	return true;
+	return !volley_held(vxlan_of(link)->volley);
 }
 
 static void source_close(struct host_io_source *source)
@@ -192,6 +215,7 @@ static void vxlan_close(struct link *link)
 	source_close(&vxlan->in);
 	source_close(&vxlan->out);
 	datagrams_free(vxlan->datagrams);
+	volley_free(vxlan->volley);
 	free(vxlan);
 }
 
@@ -245,6 +269,7 @@ int link_vxlan_open(const struct link_vxlan *settings, struct link **out)
 	if (!vxlan)
 		return -ENOMEM;
 	vxlan->link.ops = &vxlan_ops;
+	vxlan->link.features = LKL_NET_CSUM | LKL_NET_TSO;
 	vxlan->in.fd = vxlan->out.fd = -1;
 	vxlan->remote = settings->remote;
 	vxlan->vni = settings->vni;
@@ -256,7 +281,8 @@ int link_vxlan_open(const struct link_vxlan *settings, struct link **out)
 	if (!err) {
 		vxlan->link.mtu = vxlan_socket_mtu(vxlan->out.fd);
 		vxlan->datagrams = datagrams_new(vxlan->in.fd);
-		err = vxlan->datagrams ? 0 : -ENOMEM;
+		vxlan->volley = volley_new(vxlan->out.fd, &vxlan->link.counters.path_errors);
+		err = vxlan->datagrams && vxlan->volley ? 0 : -ENOMEM;
 	}
 	if (err) {
 		vxlan_close(&vxlan->link);

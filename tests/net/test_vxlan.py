@@ -64,7 +64,7 @@ def listener(gateway: str, proto: int) -> host.socket:
         sock = host.socket(host.AF_INET, host.SOCK_STREAM, proto)
         sock.settimeout(JOIN_S)
         sock.bind(("", 0))
-        sock.listen()
+        sock.listen(64)
         return sock
 
     made: host.socket = in_namespace(gateway, make)
@@ -127,3 +127,23 @@ def test_narrower_path_lowers_the_mtu(namespace: str, gateway: str) -> None:
             Transfer(client, server, 1_000_000).finish()
             server.close()
     assert interface.counters()["tx_too_long"] > 0
+
+
+@in_own_process
+def test_what_the_host_has_no_room_for_is_sent_later(namespace: str, gateway: str) -> None:
+    connect(namespace, gateway, "v4")
+    # Slower than the stack, and it never drops: the socket's buffer fills.
+    slow = ("tbf", "rate", "600mbit", "burst", "128kb", "limit", "200000000")
+    command("tc", "qdisc", "add", "dev", "near0", "root", *slow)
+    with listener(gateway, 0) as listening:
+        there = ("10.0.0.1", listening.getsockname()[1])
+        clients = [socket.create_connection(there, timeout=JOIN_S) for _ in range(32)]
+        servers = [listening.accept()[0] for _ in clients]
+        for sock in servers:
+            sock.settimeout(JOIN_S)
+        transfers = [Transfer(*ends, 2_500_000) for ends in zip(clients, servers, strict=True)]
+        for transfer in transfers:
+            transfer.finish()
+        for sock in (*clients, *servers):
+            sock.close()
+    assert default_stack().interface("vxlan0").counters()["tx_dropped"] == 0

@@ -27,10 +27,11 @@ class Vxlan(Link):
     Who: anybody. The gateway answers to a fixed port, so there must be no NAT in between; and
     nothing is encrypted or authenticated: who can send UDP from the gateway's address is believed.
 
-    Cost: a system call for each frame that leaves, and one for up to 16 that come; checksums are
-    the stack's work, segmentation too. 50 bytes of the path's MTU (70 with IPv6), which the
-    interface has as its own; it is lowered when the path becomes narrower (`tx_too_long` counts
-    what was lost by that), and never raised again by itself.
+    Cost: one or two system calls for up to 64 kB that leave at once, which the host cuts into
+    datagrams (UDP_SEGMENT), and one for up to 16 that come; segmentation and checksums are the
+    link's work. 50 bytes of the path's MTU (70 with IPv6), which the interface has as its own; it
+    is lowered when the path becomes narrower (`tx_too_long` counts what was lost by that), and
+    never raised again by itself.
 
     Attributes:
         remote: The gateway's address.
