@@ -34,6 +34,7 @@ struct gateway {
 	struct tunnel tunnel;
 	int report_fd;
 	struct tunnel_peers peers;		/* data */
+	uint64_t full_ns;			/* data */
 	/* Control. */
 	struct gateway_door door;
 	uint64_t tick_ns, refused_ns;
@@ -92,14 +93,21 @@ static struct tunnel_key *key_find(struct gateway *gateway, const uint8_t *hello
 	return NULL;
 }
 
-static void refuse(struct gateway *gateway, const struct udp_way *way, uint64_t now)
+/* told_ns: when such a thing was told last. */
+static void refusal_report(const struct gateway *gateway, uint64_t *told_ns, const char *what,
+			   const struct udp_way *way, uint64_t now)
 {
 	struct place place = place_of(way);
 
-	if (gateway->refused_ns && now - gateway->refused_ns < REFUSED_NS)
+	if (*told_ns && now - *told_ns < REFUSED_NS)
 		return;
-	gateway->refused_ns = now;
-	report(gateway, "refused %s %u\n", place.text, place.port);
+	*told_ns = now;
+	report(gateway, "%s %s %u\n", what, place.text, place.port);
+}
+
+static void refuse(struct gateway *gateway, const struct udp_way *way, uint64_t now)
+{
+	refusal_report(gateway, &gateway->refused_ns, "refused", way, now);
 }
 
 /* Return: LKL_NET_*. */
@@ -218,6 +226,8 @@ static void news_take(struct gateway *gateway)
 			continue;
 		tunnel_session_free(arrival.session);
 		link_count(&gateway->tunnel.link.counters.rx_dropped, 1);
+		if (peers->end == PEERS_MAX)
+			refusal_report(gateway, &gateway->full_ns, "full", &arrival.way, now);
 	}
 	if (!__atomic_load_n(&gateway->tunnel.tick, __ATOMIC_ACQUIRE))
 		return;

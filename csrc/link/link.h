@@ -163,8 +163,8 @@ struct link_gateway {
  * The other end of tunnels: one link for all of its peers, which do not reach each other by it.
  * Frames to one of their MAC addresses go to that peer, those to groups to all.
  * Lines: "joined KEY INSTANCE ADDRESS PORT MTU", "roamed KEY INSTANCE ADDRESS PORT",
- * "left KEY INSTANCE REASON" (bye, silent), "refused ADDRESS PORT". KEY is the index of the peer's
- * key, INSTANCE its own number, in hexadecimal.
+ * "left KEY INSTANCE REASON" (bye, silent), "refused ADDRESS PORT", "full ADDRESS PORT" (there is
+ * no place for it). KEY is the index of the peer's key, INSTANCE its own number, in hexadecimal.
  * Return: 0 or -errno (EADDRINUSE, EADDRNOTAVAIL, ELIBACC).
  */
 int link_gateway_open(const struct link_gateway *settings, struct link **out);

@@ -92,10 +92,9 @@ static void arrivals_settle(struct client *client, uint64_t now)
 		tunnel_session_free(client->previous);
 		client->previous = client->current;
 		client->current = arrival.session;
-		client->heard_ns = client->asked_ns = now;
-		/* Then it counts at the gateway, too. */
+		/* Then it counts at the gateway, too; and not before that has answered: it may be full. */
+		client->asked_ns = now;
 		sign_send(client, TUNNEL_KEEPALIVE);
-		alive_set(client, true);
 	}
 }
 

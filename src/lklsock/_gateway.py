@@ -38,8 +38,9 @@ class Event:
     """What became of a peer.
 
     Attributes:
-        what: "joined", "roamed", "left", or "refused": somebody without a key of ours.
-        peer: The name of its key; empty for "refused".
+        what: "joined", "roamed", "left"; "refused": somebody without a key of ours; "full":
+            somebody for whom there is no place.
+        peer: The name of its key; empty for "refused" and "full".
         instance: Tells the tunnels of one key apart.
         address: Where it is, with the port: "192.0.2.7:4711"; empty for "left".
         detail: Why it left: "bye" or "silent"; the MTU of one that joined.
@@ -124,7 +125,7 @@ class Gateway:
 
     def _event(self, line: str) -> Event:
         what, *words = line.split()
-        if what == "refused":
+        if what in ("refused", "full"):
             return Event(what, "", address=_address(*words))
         name, instance = self._names[int(words[0])], words[1]
         if what == "left":

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
-#include "link/tunnel.h"
+#include "link/tunnel_peers.h"
 #include "tunnel_place.h"
 
 #define FORGED 10000u
@@ -247,25 +247,34 @@ static void patient_tunnel_looks_at_its_session_in_time(void)
 	place_close();
 }
 
-/* An identifier of a key, which shows on the way, is enough for a cookie. */
-static void junk_with_a_cookie_does_not_keep_a_client_out(void)
+/* From somebody who has seen the key's identifier pass. Return: a socket, to which the cookie is bound. */
+static int hello_without_key(uint8_t hello[TUNNEL_HELLO_BYTES])
 {
-	uint8_t junk[TUNNEL_HELLO_BYTES] = { 0 }, asked[2048];
 	struct tunnel_key key;
 	struct sockaddr_in name;
+	uint8_t asked[2048];
+	int fd = udp_socket(&name);
+
+	EXPECT_EQ(connect(fd, (struct sockaddr *)&gateway_address, sizeof(gateway_address)), 0);
+	EXPECT_EQ(tunnel_key_set(&key, keys[0]), 0);
+	memset(hello, 0, TUNNEL_HELLO_BYTES);
+	tunnel_header_put(hello, TUNNEL_KIND_HELLO, 1);
+	memcpy(hello + TUNNEL_AT_KEY_ID, key.id, TUNNEL_KEY_ID);
+	EXPECT_EQ(send(fd, hello, TUNNEL_HELLO_BYTES, 0), TUNNEL_HELLO_BYTES);
+	UNTIL(recv(fd, asked, sizeof(asked), MSG_DONTWAIT) == TUNNEL_COOKIE_BYTES);
+	memcpy(hello + TUNNEL_AT_COOKIE, asked + TUNNEL_HDR, TUNNEL_COOKIE);
+	return fd;
+}
+
+static void junk_with_a_cookie_does_not_keep_a_client_out(void)
+{
+	uint8_t junk[TUNNEL_HELLO_BYTES];
 	unsigned seed = 1;
 	double began;
 	int fd;
 
 	place_open();
-	fd = udp_socket(&name);
-	EXPECT_EQ(connect(fd, (struct sockaddr *)&gateway_address, sizeof(gateway_address)), 0);
-	EXPECT_EQ(tunnel_key_set(&key, keys[0]), 0);
-	tunnel_header_put(junk, TUNNEL_KIND_HELLO, 1);
-	memcpy(junk + TUNNEL_AT_KEY_ID, key.id, TUNNEL_KEY_ID);
-	EXPECT_EQ(send(fd, junk, sizeof(junk), 0), sizeof(junk));
-	UNTIL(recv(fd, asked, sizeof(asked), MSG_DONTWAIT) == TUNNEL_COOKIE_BYTES);
-	memcpy(junk + TUNNEL_AT_COOKIE, asked + TUNNEL_HDR, TUNNEL_COOKIE);
+	fd = hello_without_key(junk);
 	for (began = now_ms(); !client.link || !client.carrier; step()) {
 		EXPECT(now_ms() - began < 8000);
 		for (int i = 0; i < 8; i++) {
@@ -278,6 +287,41 @@ static void junk_with_a_cookie_does_not_keep_a_client_out(void)
 		if (!client.link && now_ms() - began > 500)
 			client_open(keys[0]);
 	}
+	close(fd);
+	place_close();
+}
+
+/* Its handshakes are answered, and that is all. */
+static void client_for_whom_there_is_no_place_has_no_carrier(void)
+{
+	struct tunnel_offer offer = { .keepalive_ms = 60000, .mtu = 1400, .mac = { 2 } };
+	uint8_t hello[TUNNEL_HELLO_BYTES], cookie[TUNNEL_COOKIE], answer[2048];
+	struct tunnel_handshake handshake;
+	struct tunnel_key key;
+	int fd;
+
+	place_open();
+	EXPECT_EQ(tunnel_key_set(&key, keys[0]), 0);
+	fd = hello_without_key(hello);
+	memcpy(cookie, hello + TUNNEL_AT_COOKIE, sizeof(cookie));
+	while (offer.instance < PEERS_MAX) {
+		EXPECT_EQ(tunnel_hello_make(&handshake, &key, 1, cookie, &offer, hello), 0);
+		EXPECT_EQ(send(fd, hello, sizeof(hello), 0), sizeof(hello));
+		/* It has only so many turns a second. */
+		for (unsigned i = 0; i < 10; i++) {
+			step();
+			if (recv(fd, answer, sizeof(answer), MSG_DONTWAIT) == TUNNEL_ANSWER_BYTES) {
+				offer.instance++;
+				break;
+			}
+		}
+	}
+	answers = 0;
+	client_open(keys[0]);
+	UNTIL(answers >= 3);
+	steps(20);
+	EXPECT(!client.carrier);
+	EXPECT(reported("full 127.0.0.1 "));
 	close(fd);
 	place_close();
 }
@@ -358,6 +402,7 @@ int main(void)
 	CASE(quiet_tunnel_keeps_its_carrier, 20);
 	CASE(patient_tunnel_looks_at_its_session_in_time, 20);
 	CASE(junk_with_a_cookie_does_not_keep_a_client_out, 20);
+	CASE(client_for_whom_there_is_no_place_has_no_carrier, 20);
 	CASE(gateway_started_anew_is_found_again, 30);
 	CASE(client_opened_anew_takes_its_place, 30);
 	CASE(mac_address_of_another_key_is_not_taken, 20);

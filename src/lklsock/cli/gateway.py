@@ -130,6 +130,8 @@ def _line(event: Event, count: int) -> str:
     if event.what == "left":
         reason = {"bye": "", "silent": ": nothing was heard of it"}[event.detail]
         return f"{tunnel} left{reason}; {_tunnels(count)}"
+    if event.what == "full":
+        return f"{event.address} has no place: there are as many tunnels as one --listen takes"
     return f"{event.address} was refused: it has none of our keys"
 
 
