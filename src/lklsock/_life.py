@@ -108,7 +108,9 @@ class Life:
         self._tell(kernel)
         self._inherited = None
         if self._sharing != NOT_SHARED and not _lkl.share_kernel(kernel, self._sharing == GIVEN):
-            kernel.halt(0)  # another interpreter was faster
+            # Another interpreter was faster. What followed the recipe is this kernel's, too.
+            self._end_netlink()
+            kernel.halt(0)
             return self._start()
         return kernel
 

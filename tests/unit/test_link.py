@@ -1,6 +1,9 @@
 import errno
 import os
 import re
+import signal
+import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from lklsock.link import (
     innermost,
     with_attributes,
 )
+from lklsock.link import passt as passt_module
 from lklsock.link import tap as tap_module
 
 
@@ -217,3 +221,23 @@ def test_link_of_no_kind_cannot_be_opened() -> None:
     kernel: Any = None
     with pytest.raises(NotImplementedError):
         Link(name="x").open(kernel, Link(name="x"))
+
+
+def test_passt_that_serves_somebody_else_is_not_waited_for(tmp_path: Path) -> None:
+    path = str(tmp_path / "passt")
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as other:
+        busy.bind(path)
+        busy.listen(0)
+        other.connect(path)
+
+        def too_long(*_: object) -> None:
+            raise AssertionError("connect(2) waits")
+
+        before = signal.signal(signal.SIGALRM, too_long)
+        signal.alarm(5)
+        try:
+            with pytest.raises(BlockingIOError, match="it serves somebody else"):
+                passt_module._connect(path)
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)

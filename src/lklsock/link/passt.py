@@ -158,16 +158,20 @@ class Passt(Link):
 
 def _connect(path: str) -> _host.socket:
     sock = _host.socket(_host.AF_UNIX, _host.SOCK_STREAM)
+    # Who serves others may never come to accept this one.
+    sock.setblocking(False)
     try:
         sock.connect(path)
     except OSError as error:
         sock.close()
         number = error.errno or errno.EIO
-        hint = f": nobody listens there: passt --socket {path}"
-        known = number in (errno.ENOENT, errno.ECONNREFUSED)
-        raise OSError(
-            number, f"passt at {path}: {os.strerror(number)}{hint if known else ''}"
-        ) from None
+        nobody = f": nobody listens there: passt --socket {path}"
+        hint = {
+            errno.ENOENT: nobody,
+            errno.ECONNREFUSED: nobody,
+            errno.EAGAIN: ": it serves somebody else; one passt has one peer",
+        }.get(number, "")
+        raise OSError(number, f"passt at {path}: {os.strerror(number)}{hint}") from None
     return sock
 
 
