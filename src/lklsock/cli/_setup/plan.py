@@ -242,6 +242,8 @@ def _hints(name: str, asked: dict[str, Any], uplinks: Sequence[Uplink]) -> Itera
     yield "a process, the lowest that is free, takes the place of {child}:"
     for tap, address, gateway, _ in links:
         yield f'    stack.add_link(Tap("{tap}"), addresses=["{address}"], gateway="{gateway}")'
+    if links:
+        yield f'With Tap(..., uplink="{links[0][3]}") a link has the carrier that the uplink has.'
     yield "or, for a program as it is, and what it forks:"
     taps = " ".join(f"--tap '{tap},{address},{gateway}'" for tap, address, gateway, _ in links)
     yield f"    python -m lklsock run {taps} app.py"
