@@ -60,10 +60,22 @@ def world(namespace: str) -> Iterator[str]:
             command("ip", "-n", name, "addr", "add", WORLD[version], "dev", "lo")
         settings.mkdir(parents=True)
         (settings / "resolv.conf").write_text(f"nameserver {WORLD[4]}\n")
+        await_so(lambda: reaches_by_ipv6(namespace, name))
         yield name
     finally:
         shutil.rmtree(settings, ignore_errors=True)
         remove_namespace(name)
+
+
+def reaches_by_ipv6(namespace: str, world: str) -> bool:
+    """Whether the host's own kernel does: its routes follow a carrier with some delay."""
+    with listener(world, 6) as listening:
+        there = (WORLD[6], listening.getsockname()[1])
+        try:
+            in_namespace(namespace, lambda: host.create_connection(there, timeout=1)).close()
+        except OSError:
+            return False
+    return True
 
 
 def family(version: int) -> int:
