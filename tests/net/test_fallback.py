@@ -21,12 +21,14 @@ OURS, PEERS = bytes((10, 0, 0, 2)), bytes((10, 0, 0, 1))
 PEERS_MAC = bytes((2, 0, 0, 0, 0, 1))
 PORT = 80
 FIN, SYN, ACK = 1, 2, 16
+MP_CAPABLE = bytes((30, 12, 1, 1)) + b"peer key"
+"""Version 1, HMAC-SHA256."""
 FIRST = 1000
 """The peer's first sequence number."""
 
 
 class Peer:
-    """The other end of a wire: a host that speaks TCP, and no MPTCP."""
+    """The other end of a wire: a host that speaks TCP, and no MPTCP behind the SYNs."""
 
     def __init__(self, wire: host.socket, mac: bytes) -> None:
         self._wire = wire
@@ -42,12 +44,14 @@ class Peer:
         frame = self._mac + PEERS_MAC + struct.pack("!H", ethertype) + packet
         self._wire.send(VNET_HEADER + frame)
 
-    def segment(self, start: int, data: bytes = b"", flags: int = ACK) -> None:
+    def segment(
+        self, start: int, data: bytes = b"", flags: int = ACK, options: bytes = b""
+    ) -> None:
         """Sends a segment; `start` counts from the first byte of the stream."""
         header = struct.pack(
-            "!HHIIBBHHH", PORT, self._port, FIRST + start, self._theirs, 5 << 4, flags, 60000,
-            0, 0,
-        )  # fmt: skip
+            "!HHIIBBHHH", PORT, self._port, FIRST + start, self._theirs,
+            5 + len(options) // 4 << 4, flags, 60000, 0, 0,
+        ) + options  # fmt: skip
         size = 20 + len(header) + len(data)
         ip = struct.pack("!BBHHHBBH", 0x45, 0, size, 0, 0, 64, 6, 0) + PEERS + OURS
         total = sum(struct.unpack("!10H", ip))
@@ -56,10 +60,22 @@ class Peer:
 
     def await_end(self) -> None:
         """Until we have sent all; it is acknowledged from then on."""
-        for flags, _, sequence in self._segments():
+        for flags, _, sequence, _ in self._segments():
             if flags & FIN:
                 self._theirs = sequence + 1
                 return
+
+    def stream(self) -> bytes:
+        """All that we send, acknowledged as it comes, to our end."""
+        received = bytearray()
+        for flags, _, sequence, data in self._segments():
+            if sequence == self._theirs:
+                received += data
+                self._theirs += len(data) + (flags & FIN)
+            self.segment(0)
+            if sequence + len(data) + 1 == self._theirs and flags & FIN:
+                break
+        return bytes(received)
 
     def room(self, start: int, least: int = 0) -> int:
         """The window that came with the acknowledgement of all before `start`, once it is that."""
@@ -68,8 +84,8 @@ class Peer:
                 break
         return self._window
 
-    def _segments(self) -> Iterator[tuple[int, int, int]]:
-        """The flags, the source port and the sequence number of each; answers ARP meanwhile."""
+    def _segments(self) -> Iterator[tuple[int, int, int, bytes]]:
+        """The flags, source port, sequence number and data of each; answers ARP meanwhile."""
         for frame in self._frames():
             if frame[12:14] == b"\x08\x06":
                 reply = frame[14:20] + b"\0\2" + PEERS_MAC + PEERS + frame[22:32]
@@ -77,14 +93,15 @@ class Peer:
             elif frame[12:14] == b"\x08\x00" and frame[23] == 6:
                 port, _, sequence, self._acknowledged = struct.unpack("!HHII", frame[34:46])
                 (self._window,) = struct.unpack("!H", frame[48:50])
-                yield frame[47], port, sequence
+                end = 14 + int.from_bytes(frame[16:18], "big")
+                yield frame[47], port, sequence, frame[34 + (frame[46] >> 4) * 4 : end]
 
-    def accept(self) -> None:
-        """Answers a SYN, without any option."""
-        for flags, port, sequence in self._segments():
+    def accept(self, options: bytes) -> None:
+        """Answers a SYN."""
+        for flags, port, sequence, _ in self._segments():
             if flags == SYN:
                 self._port, self._theirs = port, sequence + 1
-                self.segment(-1, flags=SYN | ACK)
+                self.segment(-1, flags=SYN | ACK, options=options)
                 return
 
 
@@ -93,8 +110,8 @@ def stream(count: int) -> bytes:
 
 
 @contextmanager
-def connection() -> Iterator[tuple[Peer, host.socket]]:
-    """A peer, and our connection to it, which has fallen back."""
+def connection(options: bytes = b"") -> Iterator[tuple[Peer, host.socket]]:
+    """A peer, and our connection to it; without options in the SYN's answer it has fallen back."""
     ends = host.socketpair(host.AF_UNIX, host.SOCK_SEQPACKET)
     ends[1].settimeout(20)
     stack = lklsock.default_stack()
@@ -104,11 +121,11 @@ def connection() -> Iterator[tuple[Peer, host.socket]]:
     with ends[1], lklsock.socket.socket() as sock:
         sock.setblocking(False)
         assert sock.connect_ex(("10.0.0.1", PORT)) == errno.EINPROGRESS
-        peer.accept()
+        peer.accept(options)
         assert select.select([], [sock], [], 20)[1]
         assert sock.getsockopt(host.SOL_SOCKET, host.SO_ERROR) == 0
         sock.settimeout(20)
-        assert sock.mptcp is None
+        assert (sock.mptcp is None) == (not options)
         yield peer, sock
 
 
@@ -167,3 +184,15 @@ def test_window_that_closed_opens_when_all_was_read(half_closed: bool, size: int
                 window = peer.room(sent)
             received(sock, unread)
             window = peer.room(sent, first // 4)
+
+
+@in_own_process
+def test_end_comes_behind_what_was_unsent_at_the_fallback() -> None:
+    # The program has ended when the first acknowledgement, without options, tells that it is TCP.
+    data = stream(200_000)
+    with connection(MP_CAPABLE) as (peer, sock):
+        sock.setsockopt(host.SOL_SOCKET, host.SO_SNDBUF, 1 << 20)
+        sock.sendall(data)
+        sock.shutdown(host.SHUT_WR)
+        assert peer.stream() == data
+        assert sock.mptcp is None

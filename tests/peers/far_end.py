@@ -27,9 +27,9 @@ class FarEnd:
     def __init__(self, program: str, *arguments: str, size: int) -> None:
         self._directory = tempfile.TemporaryDirectory()
         sent, self._received = (Path(self._directory.name, name) for name in ("sent", "received"))
-        content = random.Random(2).randbytes(size)
-        sent.write_bytes(content)
-        self.sent = hashlib.sha256(content).hexdigest()
+        self.content = random.Random(2).randbytes(size)
+        sent.write_bytes(self.content)
+        self.sent = hashlib.sha256(self.content).hexdigest()
         with self._received.open("wb") as sink:
             self._process = subprocess.Popen(
                 [program, "-j", "-t", str(CONNECTION_S), "-p", str(PORT), "-i", sent, *arguments],
@@ -43,6 +43,11 @@ class FarEnd:
         _, complaints = self._process.communicate(timeout=JOIN_S)
         assert not self._process.returncode and not complaints, complaints
         return hashlib.sha256(self._received.read_bytes()).hexdigest()
+
+    def kept(self) -> bytes:
+        """Waits until it ends, well or not. Returns what came."""
+        self._process.communicate(timeout=JOIN_S)
+        return self._received.read_bytes()
 
     def close(self) -> None:
         self._process.kill()
