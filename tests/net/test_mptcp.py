@@ -35,11 +35,13 @@ def test_endpoint_joins_over_the_second_path(host: str, local: list[str]) -> Non
         assert len(flows) == 2
         assert [flow.remote[0] for flow in flows] == [host, host]
         assert [flow.local[0] for flow in flows] == local
-        assert all(flow.tcp.snd_cwnd > 0 and flow.tcp.rtt_us > 0 for flow in flows)
         before = [left.interface(f"wire{path}").counters()["tx_bytes"] for path in (0, 1)]
         Transfer(client, server, 8_000_000).finish()
         after = [left.interface(f"wire{path}").counters()["tx_bytes"] for path in (0, 1)]
         assert all(new > old for new, old in zip(after, before, strict=True))
+        # Data has been acknowledged on both by now, so each has measured its path.
+        flows = mptcp.subflows(client)
+        assert all(flow.tcp.snd_cwnd > 0 and flow.tcp.rtt_us > 0 for flow in flows)
         assert mptcp.counters(left)["MPJoinSynAckRx"] == 1
         assert mptcp.counters(right)["MPJoinAckRx"] == 1
 
