@@ -1,5 +1,6 @@
 """CPython's own tests, on our sockets as on the stdlib's."""
 
+import faulthandler
 import importlib.util
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ OTHERS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def check(python: str, names: tuple[str, ...], modes: tuple[str, ...]) -> None:
+    # Each run has a deadline of its own, and shows its stacks.
+    faulthandler.cancel_dump_traceback_later()
     conformance = Conformance(python)
     verdicts = conformance.verdicts(names, modes)
     print(f"Python {conformance.version}\n{table(verdicts)}")
