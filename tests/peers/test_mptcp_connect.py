@@ -146,7 +146,8 @@ def test_link_that_fails_and_returns_carries_again(
 ) -> None:
     connect_taps(delay_ms=2, rate_bit_per_s=50 * MEGABIT)
     mptcp.preset("aggregate", announce=stack_is == "server")
-    size = 12_000_000
+    # Four seconds at least; a path is used again within two of its return.
+    size = 40_000_000
     with connected(mptcp_connect, stack_is, FIRST["v4"], size=size) as (near, far):
         await_flows(near, 2)
         swap = Swap(near, far, size)
