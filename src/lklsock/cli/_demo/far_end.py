@@ -69,9 +69,6 @@ def _open_stack(fds: list[int]) -> tuple[socket.socket, Counters]:
         for fd, path in zip(fds, PATHS, strict=True)
     ]
     mptcp.limits(stack, subflows=len(PATHS))
-    for path in PATHS[1:]:
-        # Tells the near end: I have this address, too.
-        mptcp.endpoint_add(path.far, flags=["signal"], ifname=path.name, stack=stack)
     listener = stack.socket()
     listener.bind(("", PORT))
     listener.listen()

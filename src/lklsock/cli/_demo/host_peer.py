@@ -86,8 +86,6 @@ def open_far_end(channel_fd: int) -> tuple[socket.socket, Callable[[], list[int]
         _run("ip", "address", "add", f"{path.far}/{PREFIX_LEN}", "dev", path.name)
         _run("ip", "link", "set", path.name, "up")
     _run("ip", "mptcp", "limits", "set", "subflows", str(len(PATHS)))
-    for path in PATHS[1:]:
-        _run("ip", "mptcp", "endpoint", "add", path.far, "dev", path.name, "signal")
     with socket.socket(fileno=channel_fd) as channel:
         socket.send_fds(channel, [b"\0"], taps)
     for tap in taps:

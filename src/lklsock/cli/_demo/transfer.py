@@ -47,11 +47,14 @@ def transfer(plan: Plan, watch: Watcher) -> Record:
         cleanup.callback(stack.halt)
         interfaces = [
             stack.add_link(
-                _shaped(link, plan), name=path.name, addresses=[f"{path.near}/{PREFIX_LEN}"]
+                _shaped(link, plan),
+                name=path.name,
+                addresses=[f"{path.near}/{PREFIX_LEN}"],
+                gateway=path.far,
             )
             for link, path in zip(links, PATHS, strict=True)
         ]
-        mptcp.limits(stack, subflows=len(PATHS), add_addr_accepted=len(PATHS))
+        cleanup.enter_context(mptcp.preset("aggregate", stack=stack))
         run = _Run(plan, far, interfaces[CUT_PATH], watch)
         far.wait_for("ready", _READY_S, run.note)
         with stack.socket() as connection:
@@ -105,7 +108,7 @@ class _Run:
         self._watch = watch
 
     def connect(self, connection: socket.socket) -> None:
-        """Connects over the first path; the far end's kernel tells of the second one."""
+        """Connects over the first path; the preset opens a subflow over the second one."""
         connection.settimeout(_CONNECT_S)
         connection.connect((PATHS[0].far, PORT))
         connection.settimeout(_TICK_S)
