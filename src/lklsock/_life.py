@@ -92,26 +92,28 @@ class Life:
             from ._opening import check_forkable
 
             check_forkable(self._opened_interfaces(), self._inherited.pid)
-        if self._sharing == SHARED and (kernel := _lkl.shared_kernel()) is not None:
-            self._inherited = None
-        else:
-            kernel = self._new_kernel()
+        kernel = None
+        while kernel is None:
+            kernel = (
+                _lkl.shared_kernel() if self._sharing == SHARED else None
+            ) or self._new_kernel()
         self._kernel = kernel
+        self._inherited = None
         _running.add(self)
         for callback in _when_started:
             callback()
         return kernel
 
-    def _new_kernel(self) -> _lkl.Kernel:
+    def _new_kernel(self) -> _lkl.Kernel | None:
+        """Boots one; None if another interpreter was faster to have that of the process."""
         kernel = _lkl.Kernel(_library())
         kernel.boot(self._memory_bytes, self._command_line, self._hostname, self._console_level)
         self._tell(kernel)
-        self._inherited = None
         if self._sharing != NOT_SHARED and not _lkl.share_kernel(kernel, self._sharing == GIVEN):
-            # Another interpreter was faster. What followed the recipe is this kernel's, too.
+            # What followed the recipe is this kernel's, too.
             self._end_netlink()
             kernel.halt(0)
-            return self._start()
+            return None
         return kernel
 
     def share(self, sharing: int) -> None:
