@@ -3,15 +3,15 @@
 import faulthandler
 import importlib.util
 import sys
-from pathlib import Path
 
 import pytest
+from required import missing
 from run import Conformance
 from suites import ALL, ALWAYS, PATCHED, SUITES
 from verdict import complaints, table
 from watch import SOURCES
 
-OTHERS = ("3.10", "3.11", "3.12", "3.13")
+import interpreters
 
 
 def check(python: str, names: tuple[str, ...], modes: tuple[str, ...]) -> None:
@@ -30,8 +30,8 @@ def version() -> str:
 
 
 def needs_tests() -> None:
-    if importlib.util.find_spec("test.test_socket") is None:
-        pytest.skip(f"no CPython tests: apt-get install libpython{version()}-testsuite")
+    if not (importlib.util.find_spec("test") and importlib.util.find_spec("test.test_socket")):
+        missing("CPython's own tests", f"apt-get install libpython{version()}-testsuite")
 
 
 @pytest.mark.slow
@@ -49,11 +49,11 @@ def test_every_suite_passes_in_every_mode() -> None:
 
 @pytest.mark.full
 @pytest.mark.slow
-@pytest.mark.parametrize("other", [other for other in OTHERS if other != version()])
+@pytest.mark.parametrize("other", [other for other in interpreters.VERSIONS if other != version()])
 def test_every_suite_passes_on_other_interpreters(other: str) -> None:
-    found = sorted((Path.home() / ".pyenv" / "versions").glob(f"{other}.*/bin/python3"))
-    if not found:
-        pytest.skip(f"no Python {other} among pyenv's: pyenv install {other}")
+    python = interpreters.find(other)
+    if python is None:
+        pytest.skip(f"no Python {other} with headers: pyenv install {other}")
     if not list((SOURCES / "lklsock").glob(f"_lkl.cpython-{other.replace('.', '')}-*.so")):
         pytest.skip(f"no extension for {other}: python{other} setup.py build_ext --inplace")
-    check(str(found[-1]), tuple(SUITES), PATCHED)
+    check(str(python), tuple(SUITES), PATCHED)
