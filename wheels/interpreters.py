@@ -17,6 +17,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "third_party" / "lkl"))
+
+from kernel_cache import open_cache
+
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 TIMEOUT_S = 60
 
@@ -63,12 +67,8 @@ def _candidates(version: str) -> Iterator[str]:
         root = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=False)
         versions = Path(root.stdout.strip(), "versions")
         yield from sorted(map(str, versions.glob(f"*/bin/{name}")), reverse=True)
-    yield from sorted(map(str, _cache().glob(f"python/*/bin/{name}")), reverse=True)
-
-
-def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~").expanduser() / ".cache"
-    return Path(os.environ.get("LKLSOCK_CACHE_DIR") or Path(base) / "lklsock")
+    with open_cache(os.environ) as cache:
+        yield from sorted(map(str, cache.glob(f"python/*/bin/{name}")), reverse=True)
 
 
 def main(versions: Sequence[str]) -> int:

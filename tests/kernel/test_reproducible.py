@@ -9,24 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from kernel_cache import open_cache
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 3600
 
 
-def user_cache() -> Path:
-    """Where an earlier build has put the kernel's source."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path("~").expanduser() / ".cache"
-    return Path(os.environ.get("LKLSOCK_CACHE_DIR") or Path(base) / "lklsock")
-
-
-def built_in(place: Path) -> str:
-    """Builds the library there, with nothing from an earlier build, and returns its SHA-256."""
+def built_in(place: Path, cache: Path) -> str:
+    """Builds the library there, with the source alone of `cache`, and returns its SHA-256."""
     checkout = place / "checkout"
     for part in ("third_party", "csrc"):
         shutil.copytree(ROOT / part, checkout / part)
     (place / "cache").mkdir()
-    if (user_cache() / "source").is_dir():
-        (place / "cache/source").symlink_to(user_cache() / "source")
+    (place / "cache/source").symlink_to(cache / "source")
     command = [sys.executable, checkout / "third_party/lkl/kernel_build.py"]
     subprocess.run(
         [*command, "--output", place / "out"],
@@ -40,5 +35,6 @@ def built_in(place: Path) -> str:
 @pytest.mark.full
 @pytest.mark.slow
 def test_two_builds_in_different_places_give_the_same_library(tmp_path: Path) -> None:
-    first = built_in(tmp_path / "here")
-    assert built_in(tmp_path / "in-a-place-with-a-longer-name") == first
+    with open_cache(os.environ) as cache:
+        first = built_in(tmp_path / "here", cache)
+        assert built_in(tmp_path / "in-a-place-with-a-longer-name", cache) == first
