@@ -44,11 +44,20 @@ def add_endpoint(address: str, *flags: str, of_stack: bool) -> None:
 
 @contextlib.contextmanager
 def joined(
-    program: str, stack_is: str, *arguments: str, size: int, flags: tuple[str, ...] = ("subflow",)
+    program: str,
+    stack_is: str,
+    *arguments: str,
+    size: int = SIZE,
+    family: str = "v4",
+    flags: tuple[str, ...] = ("subflow",),
 ) -> Iterator[tuple[Any, FarEnd]]:
-    """A connection with a second subflow, from the client's second address."""
-    add_endpoint(SECOND["v4"], *flags, of_stack=stack_is == "client")
-    with connected(program, stack_is, FIRST["v4"], *arguments, size=size) as (near, far):
+    """A connection with a second subflow: from the client's second address, or to the server's.
+
+    The latter if "signal" is among the flags.
+    """
+    whose = "server" if "signal" in flags else "client"
+    add_endpoint(SECOND[family], *flags, of_stack=stack_is == whose)
+    with connected(program, stack_is, FIRST[family], *arguments, size=size) as (near, far):
         await_flows(near, 2)
         yield near, far
 
@@ -64,9 +73,7 @@ def test_address_of_the_client_is_joined_from(
     namespace: str, mptcp_connect: str, stack_is: str, family: str
 ) -> None:
     connect_taps()
-    add_endpoint(SECOND[family], "subflow", of_stack=stack_is == "client")
-    with connected(mptcp_connect, stack_is, FIRST[family], size=SIZE) as (near, far):
-        await_flows(near, 2)
+    with joined(mptcp_connect, stack_is, family=family) as (near, far):
         Swap(near, far, SIZE).finish()
 
 
@@ -77,9 +84,7 @@ def test_address_that_the_server_announces_is_joined(
     namespace: str, mptcp_connect: str, stack_is: str, family: str
 ) -> None:
     connect_taps()
-    add_endpoint(SECOND[family], "signal", of_stack=stack_is == "server")
-    with connected(mptcp_connect, stack_is, FIRST[family], size=SIZE) as (near, far):
-        await_flows(near, 2)
+    with joined(mptcp_connect, stack_is, family=family, flags=("signal",)) as (near, far):
         Swap(near, far, SIZE).finish()
 
 
@@ -124,9 +129,7 @@ def test_backup_carries_when_its_priority_is_raised(
 def test_address_is_removed_in_flight(namespace: str, mptcp_connect: str, stack_is: str) -> None:
     connect_taps(delay_ms=2, rate_bit_per_s=100 * MEGABIT)
     size = 6_000_000
-    add_endpoint(SECOND["v4"], "signal", of_stack=stack_is == "server")
-    with connected(mptcp_connect, stack_is, FIRST["v4"], size=size) as (near, far):
-        await_flows(near, 2)
+    with joined(mptcp_connect, stack_is, size=size, flags=("signal",)) as (near, far):
         swap = Swap(near, far, size)
         swap.await_received(1_000_000)
         if stack_is == "server":
@@ -185,7 +188,7 @@ def test_fastclose_of_the_peer_resets_the_connection(
 ) -> None:
     connect_taps()
     # It stops after so many bytes, with more of them unread.
-    with joined(mptcp_connect, stack_is, "-f", "50000", size=SIZE) as (near, _):
+    with joined(mptcp_connect, stack_is, "-f", "50000") as (near, _):
         with pytest.raises((ConnectionResetError, BrokenPipeError)):
             while True:
                 near.sendall(bytes(100_000))
@@ -199,7 +202,7 @@ def test_fastclose_of_ours_resets_the_peer(
 ) -> None:
     connect_taps()
     # It takes the end for what it is.
-    with joined(mptcp_connect, stack_is, "-f", "-1", size=SIZE) as (near, far):
+    with joined(mptcp_connect, stack_is, "-f", "-1") as (near, far):
         near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         near.close()
         far.received()
@@ -214,7 +217,7 @@ def test_syncookies_carry_mptcp_and_joins(
     connect_taps()
     Path("/proc/sys/net/ipv4/tcp_syncookies").write_text("2")
     default_stack().sysctl("net.ipv4.tcp_syncookies", 2)
-    with joined(mptcp_connect, stack_is, size=SIZE) as (near, far):
+    with joined(mptcp_connect, stack_is) as (near, far):
         Swap(near, far, SIZE).finish()
     tcp = default_stack().counters()["TcpExt"]
     assert (tcp["SyncookiesRecv"] >= 2) == (stack_is == "server")
