@@ -10,15 +10,20 @@ from __future__ import annotations
 import ast
 import io
 import re
+import shlex
 import tokenize
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
 
-_FENCE = re.compile(r"^```([\w{}-]*)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```([\w-]*)[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _VALUE = re.compile(r"b?['\"\[({]|-?\d|True|False|None")
+_COMMAND = re.compile(
+    r"^(?:    |\$ )?(?:[\w ]+; )?python -m lklsock (.*)$|`python -m lklsock ([^`]*)`", re.MULTILINE
+)
 _NETWORK = "in a network with tap0 and tap1"
 
 
@@ -53,10 +58,9 @@ def blocks(page: Path, *languages: str) -> list[Block]:
 
 
 def other_languages(page: Path, *known: str) -> set[str]:
-    """The languages of a page's blocks that nobody would run; Sphinx' own are in braces."""
+    """The languages of a page's blocks that nobody would run."""
     text = page.read_text(encoding="utf-8")
-    found = {match[1] for match in _FENCE.finditer(text)}
-    return {name for name in found if name not in known and not name.startswith("{")}
+    return {match[1] for match in _FENCE.finditer(text)} - set(known)
 
 
 def expected_output(block: Block) -> list[str] | None:
@@ -79,3 +83,11 @@ def expected_output(block: Block) -> list[str] | None:
         and _VALUE.match(token.string[1:].strip())
     ]
     return said if len(said) == len(prints) else None
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words behind each `python -m lklsock` of a page, up to "...", a pipe or a redirection."""
+    for match in _COMMAND.finditer(page.read_text(encoding="utf-8")):
+        words = shlex.split(match[1] or match[2], comments=True)
+        ends = [words.index(end) for end in ("...", "|", ">", ">>") if end in words]
+        yield words[: min(ends, default=None)]

@@ -10,7 +10,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from blocks import PAGES, ROOT, blocks, expected_output, other_languages
+from blocks import PAGES, ROOT, blocks, commands, expected_output, other_languages
 from host_network import make_namespace, make_tap, remove_namespace, requires_root
 from own_process import run as run_process
 
@@ -150,6 +150,17 @@ def test_commands_print_what_is_shown(page: Path, tmp_path: Path) -> None:
             assert done.returncode == 0, f"{page}:{block.line}: {line}: {done.stdout}"
             pattern = re.escape(shown).replace(re.escape("..."), ".*")
             assert re.fullmatch(pattern, done.stdout.strip(), re.DOTALL), (line, done.stdout)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(commands(page))], ids=titles)
+def test_commands_are_taken_by_the_command_line(page: Path) -> None:
+    from lklsock.cli import _parser
+
+    for words in commands(page):
+        try:
+            _parser().parse_args(words)
+        except SystemExit as end:
+            assert not end.code, f"{titles(page)}: {words}"
 
 
 def sessions(text: str) -> Iterator[tuple[str, str]]:
