@@ -170,25 +170,32 @@ def test_each_request_has_its_line_and_no_secret_is_in_it(tmp_path: Path) -> Non
     run(main())
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(
-    caplog: pytest.LogCaptureFixture,
+def test_a_log_that_cannot_be_written_ends_nothing_and_can_be_begun_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     if not os.access("/dev/full", os.W_OK):
         pytest.skip("takes /dev/full")
+    path = tmp_path / "log"
+    path.symlink_to("/dev/full")
 
     async def main() -> None:
-        log = AccessLog("/dev/full")
+        log = AccessLog(str(path))
         async with serving(answering(OK)) as port, proxying() as proxy:
             proxy.on_finish.append(log.write)
             request = f"GET http://127.0.0.1:{port}/ HTTP/1.0\r\nHost: x\r\n\r\n".encode()
             for _ in range(3):
                 assert (await ask(proxy, request)).endswith(b"ok")
             await finished(proxy, 3)
-        with contextlib.suppress(OSError):
-            log.close()
+            path.unlink()
+            log.reopen()
+            await ask(proxy, request)
+            await finished(proxy, 4)
+            assert proxy.faults == 0
+        log.close()
 
     run(main())
     assert caplog.text.count("access log") == 1
+    assert len(path.read_text().splitlines()) == 1
 
 
 # ---- systemd

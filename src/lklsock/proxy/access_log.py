@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
@@ -47,19 +48,24 @@ class AccessLog:
 
     def reopen(self) -> None:
         """Begins the file anew, if somebody has moved it. Raises: OSError."""
-        new = self._open()
-        self.close()
-        self._file = new
+        before, self._file = self._file, self._open()
+        _close(before)
 
     def close(self) -> None:
         """Closes the file."""
-        if self._file is not sys.stdout:
-            self._file.close()
+        _close(self._file)
 
     def _open(self) -> TextIO:
         if self._path == STDOUT:
             return sys.stdout
         return open(self._path, "a", encoding="utf-8")
+
+
+def _close(file: TextIO) -> None:
+    if file is not sys.stdout:
+        # What it still holds could not be written, and that has been told.
+        with suppress(OSError):
+            file.close()
 
 
 def fields(exchange: Exchange) -> dict[str, Any]:
