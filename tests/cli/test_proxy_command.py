@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import fields
@@ -20,25 +21,23 @@ library("h11")
 
 from lklsock.cli._proxy_options import LIMITS  # noqa: E402
 from lklsock.proxy import Limits  # noqa: E402
+from lklsock.proxy.users import hash_password  # noqa: E402
 
 
 class Running:
-    """The command, until the block ends.
+    """The command, which runs.
 
     Attributes:
         said: What it has said until it was ready.
-        port: Where it listens.
+        port: Where it listens on loopback.
     """
 
-    def __init__(self, *arguments: str | Path) -> None:
-        self.process = subprocess.Popen(
-            [*LKLSOCK, "proxy", "--listen", "127.0.0.1:0", *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
         self.said = self.read_until("Ctrl-C ends it")
-        self.port = int(self.said.split("127.0.0.1:")[1].split()[0])
+        found = re.search(r"127\.0\.0\.1:(\d+)", self.said)
+        assert found is not None
+        self.port = int(found[1])
 
     def read_until(self, text: str) -> str:
         assert self.process.stderr is not None
@@ -58,13 +57,28 @@ class Running:
 
 
 @contextlib.contextmanager
-def proxy(*arguments: str | Path) -> Iterator[Running]:
-    running = Running(*arguments)
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The command, until the block ends, or the deadline: then what is read from it ends, too."""
+    process = subprocess.Popen(
+        [*LKLSOCK, "proxy", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = threading.Timer(TIMEOUT_S, process.kill)
+    deadline.start()
     try:
-        yield running
+        yield process
     finally:
-        running.process.kill()
-        running.process.communicate()
+        deadline.cancel()
+        process.kill()
+        process.communicate()
+
+
+@contextlib.contextmanager
+def proxy(*arguments: str | Path) -> Iterator[Running]:
+    with started("--listen", "127.0.0.1:0", *arguments) as process:
+        yield Running(process)
 
 
 def ask(running: Running, credentials: str = "") -> bytes:
@@ -180,6 +194,21 @@ def test_options_come_from_a_file_and_limits_again(tmp_path: Path) -> None:
         assert ask(running).startswith(b"HTTP/1.1 403 ")
 
 
+def test_reading_again_does_not_open_it_to_everybody(tmp_path: Path) -> None:
+    options, users = tmp_path / "options", tmp_path / "users"
+    users.write_text(f"ann:{hash_password('x')}\n")
+    options.write_text(f"--auth-file {users}\n")
+    with proxy("--listen", "0.0.0.0:0", "--options-file", options) as running:
+        options.write_text("--drain-s 1\n")
+        running.process.send_signal(signal.SIGHUP)
+        assert "can be reached by others" in running.read_until("nothing is changed")
+        assert ask(running).startswith(b"HTTP/1.1 407 ")
+        options.write_text("--open\n")
+        running.process.send_signal(signal.SIGHUP)
+        running.read_until("read again")
+        assert ask(running).startswith(b"HTTP/1.1 502 ")
+
+
 def test_a_configuration_has_the_stack(tmp_path: Path) -> None:
     config = tmp_path / "lklsock.toml"
     config.write_text('[stack]\nhostname = "near"\n')
@@ -200,15 +229,10 @@ def test_the_page_and_the_figures_are_where_it_says() -> None:
 
 
 def test_the_far_half_says_what_goes_where() -> None:
-    words = [*LKLSOCK, "proxy", "--no-config", "--reverse", "127.0.0.1:0=127.0.0.1:1"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    try:
+    with started("--no-config", "--reverse", "127.0.0.1:0=127.0.0.1:1") as process:
         assert process.stderr is not None
         line = process.stderr.readline()
         assert re.fullmatch(r"proxy: 127\.0\.0\.1:\d+ of the stack goes to 127.0.0.1:1\n", line)
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_a_port_in_use_is_one_line() -> None:

@@ -71,6 +71,24 @@ def run(options: argparse.Namespace) -> int:
         return _complain(str(error), _EXIT_FAILED)
 
 
+def _reread(options: argparse.Namespace, before: Settings) -> Settings:
+    """The settings as the files say now; what listens stays as it was.
+
+    Raises:
+        OSError: A file cannot be read.
+        ValueError: What it says is wrong.
+    """
+    from dataclasses import replace
+
+    from ._proxy_options import settings, with_file
+
+    found = replace(settings(options), listen=before.listen)
+    obstacle = _exposure(with_file(options), found)
+    if obstacle is not None:
+        raise ValueError(obstacle)
+    return found
+
+
 def _exposure(options: argparse.Namespace, settings: Settings) -> str | None:
     """What others could use although nobody has said that they may."""
     from ..proxy.settings import format_address, is_loopback
@@ -95,7 +113,6 @@ def _serve(options: argparse.Namespace, given: argparse.Namespace, settings: Set
     from .. import status
     from ..proxy import Proxy, Upstream
     from ..proxy.service import Service
-    from ._proxy_options import settings as read_settings
 
     logging.basicConfig(format="proxy: %(message)s", level=logging.WARNING)
     _allow_descriptors()
@@ -105,7 +122,7 @@ def _serve(options: argparse.Namespace, given: argparse.Namespace, settings: Set
         is_stack = stack is not None and not given.reverse
         upstream = Upstream.of_stack(stack) if stack and is_stack else Upstream.of_host()
         proxy = Proxy(settings, upstream)
-        service = Service(proxy, lambda: read_settings(options), _say)
+        service = Service(proxy, lambda: _reread(options, settings), _say)
         if given.access_log is not None:
             service.write_log(given.access_log)
         if given.dashboard is not None:
