@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from .._mptcp_presets import PRESETS
 from . import _config_option
-from .run import tap_option
+from .run import add_tap_argument
 
 if TYPE_CHECKING:
     from ..proxy import Settings, Users
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _Number = TypeVar("_Number", int, float)
 
-_PRESETS = ("aggregate", "handover", "interactive", "fullmesh")
 LISTEN_DEFAULT = ("127.0.0.1", 3128)
 
 
@@ -50,15 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _config_option.add_arguments(parser)
     links = parser.add_argument_group("the stack")
     add = links.add_argument
+    add_tap_argument(links)
     add(
-        "--tap",
-        metavar="NAME,ADDRESS/LENGTH[,GATEWAY]",
-        action="append",
-        default=[],
-        type=tap_option,
-        help="a TAP device of the host as a link of the stack; several of them are several paths",
+        "--preset",
+        choices=tuple(PRESETS),
+        help="what several links are used for; default: aggregate",
     )
-    add("--preset", choices=_PRESETS, help="what several links are used for; default: aggregate")
     add(
         "--world",
         choices=("stack", "host"),

@@ -52,15 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("prefer", "require", "off"),
         help="MPTCP that may fall back to TCP, MPTCP or an error, TCP; default: prefer",
     )
-    add(
-        "--tap",
-        metavar="NAME,ADDRESS/LENGTH[,GATEWAY]",
-        action="append",
-        default=[],
-        type=tap_option,
-        help="a TAP device of the host as a link of the stack; every further one is a further path"
-        " for MPTCP connections",
-    )
+    add_tap_argument(parser)
     add(
         "--passt",
         action="store_true",
@@ -177,8 +169,20 @@ def _report_at_exit() -> None:
     atexit.register(show)
 
 
-def tap_option(text: str) -> Tap:
-    """The argparse type of --tap."""
+def add_tap_argument(parser: argparse._ActionsContainer) -> None:
+    """Adds --tap, which makes a list of links."""
+    parser.add_argument(
+        "--tap",
+        metavar="NAME,ADDRESS/LENGTH[,GATEWAY]",
+        action="append",
+        default=[],
+        type=_tap,
+        help="a TAP device of the host as a link of the stack; every further one is a further path"
+        " for MPTCP connections",
+    )
+
+
+def _tap(text: str) -> Tap:
     from ..link import Tap
 
     name, *rest = text.split(",")
