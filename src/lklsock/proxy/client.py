@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from .exchange import Exchange
 from .failure import Failure
+from .relay import relay, reset
 from .settings import Limits
 from .users import Users
 
@@ -55,11 +56,6 @@ class Client:
         return self._proxy.settings.users
 
     @property
-    def buffer(self) -> memoryview:
-        """For relays."""
-        return self._proxy.buffer
-
-    @property
     def is_draining(self) -> bool:
         """Whether this request is the last one."""
         return self._proxy.is_draining
@@ -86,14 +82,47 @@ class Client:
             exchange.error = exchange.error or self.ended_by
             self._proxy.finished(exchange)
 
-    async def connect(self, exchange: Exchange) -> socket.socket:
-        """A connection to what it asks for. Raises: Failure."""
+    async def connect(self, exchange: Exchange, came: bytes = b"") -> socket.socket:
+        """A connection to what it asks for; the client may leave meanwhile.
+
+        Args:
+            exchange: What.
+            came: What the client said behind its request. It may have ended with that, and wait.
+
+        Raises:
+            Failure: There is none.
+        """
         settings = self._proxy.settings
-        sock = await self._proxy.upstream.connect(
-            exchange.host, exchange.port, settings.guard, settings.limits.connect_s
-        )
+        with nullcontext() if came else self.watched():
+            sock = await self._proxy.upstream.connect(
+                exchange.host, exchange.port, settings.guard, settings.limits.connect_s
+            )
         exchange.connected(sock)
         return sock
+
+    @contextmanager
+    def tunnel(self, exchange: Exchange, far: socket.socket) -> Iterator[None]:
+        """Closes the server's side in the end; if it fails, neither side sees that as an end."""
+        try:
+            yield
+        except BaseException:
+            self.abort()
+            reset(far)
+            raise
+        finally:
+            exchange.note_mptcp()
+            far.close()
+
+    async def relay(self, exchange: Exchange, far: socket.socket, came: bytes = b"") -> None:
+        """Passes on all that both sides say, first of all what came. Raises: OSError."""
+        await relay(
+            self.sock,
+            far,
+            buffer=self._proxy.buffer,
+            up=self.counting(exchange.up),
+            down=self.counting(exchange.down),
+            first=came,
+        )
 
     async def resolve(self, host: str, port: int, type: int) -> list[tuple[int, Any]]:
         """Families and addresses of a host. Raises: Failure."""
@@ -165,8 +194,6 @@ class Client:
 
     def abort(self) -> None:
         """Has the close tell the client that what it got is not all."""
-        from .http import reset
-
         reset(self.sock)
 
     async def linger(self) -> None:

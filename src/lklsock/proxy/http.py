@@ -6,7 +6,6 @@ import asyncio
 import base64
 import binascii
 import socket
-import struct
 from contextlib import nullcontext, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -16,14 +15,14 @@ import h11
 from . import headers
 from .exchange import Exchange
 from .failure import Failure
-from .relay import relay
 from .wire import Wire
 
 if TYPE_CHECKING:
     from .client import Client
 
 _SAFE_TO_REPEAT = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-_REALM = b'Basic realm="lklsock", charset="UTF-8"'
+REALM = b'Basic realm="lklsock", charset="UTF-8"'
+"""What asks for a name and password."""
 
 
 class HttpSide:
@@ -127,29 +126,15 @@ class HttpSide:
 
     async def _tunnel(self, exchange: Exchange) -> None:
         client = self._client
-        with client.watched():
-            sock = await client.connect(exchange)
-        try:
+        came = self._near.http.trailing_data[0]
+        sock = await client.connect(exchange, came)
+        with client.tunnel(exchange, sock):
             exchange.status = 200
             established = h11.Response(
                 status_code=200, reason=b"Connection established", headers=[]
             )
             await self._near.send(established)
-            await relay(
-                client.sock,
-                sock,
-                buffer=client.buffer,
-                up=client.counting(exchange.up),
-                down=client.counting(exchange.down),
-                first=self._near.http.trailing_data[0],
-            )
-        except BaseException:
-            client.abort()
-            reset(sock)
-            raise
-        finally:
-            exchange.note_mptcp()
-            sock.close()
+            await client.relay(exchange, sock, came)
 
     # ---- absolute URLs
 
@@ -180,8 +165,7 @@ class HttpSide:
             exchange.connected(self._far.sock)
             return True
         self._leave_server()
-        with client.watched():
-            sock = await client.connect(exchange)
+        sock = await client.connect(exchange)
         self._far = Wire(sock, h11.CLIENT, client.limits.header_bytes, client.touch)
         self._far_is_to = host, port
         return False
@@ -377,17 +361,11 @@ def refusal(failure: Failure, *, close: bool) -> h11.Response:
         (b"Proxy-Status", b"lklsock; error=" + failure.kind.encode()),
     ]
     if failure.status == 407:
-        found.append((b"Proxy-Authenticate", _REALM))
+        found.append((b"Proxy-Authenticate", REALM))
     if close:
         found.append((b"Connection", b"close"))
     reason = HTTPStatus(failure.status).phrase.encode()
     return h11.Response(status_code=failure.status, reason=reason, headers=found)
-
-
-def reset(sock: socket.socket) -> None:
-    """Has the close that follows tell the peer that this is not the stream's end."""
-    with suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _is_quiet(wire: Wire) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -58,6 +59,12 @@ async def relay(
     finally:
         for way in ways:
             way.stop()
+
+
+def reset(sock: socket.socket) -> None:
+    """Has the close that follows tell the peer that this is not the stream's end."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 class _Way:

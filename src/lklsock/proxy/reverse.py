@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import proxy_protocol
 from .failure import Failure
-from .http import reset
-from .relay import relay
+from .server import BACKLOG, open_listener
 from .settings import Address, format_address, parse_address
 from .upstream import Upstream
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("lklsock.proxy")
 
 IPPROTO_MPTCP = 262
-_BACKLOG = 1024
 _NO_MPTCP = (errno.ENOPROTOOPT, errno.EPROTONOSUPPORT, errno.EINVAL)
 
 
@@ -69,34 +67,18 @@ def speaker(backend: Backend, upstream: Upstream) -> Callable[[Client], Awaitabl
         try:
             # What a client sends meanwhile waits in the socket.
             sock = await upstream.connect_to(backend.target, client.limits.connect_s)
+            with client.tunnel(exchange, sock):
+                if backend.sends_header:
+                    names = client.sock.getpeername(), client.sock.getsockname()
+                    await client.send_to(sock, proxy_protocol.header(*names))
+                await client.relay(exchange, sock)
         except Failure as failure:
             exchange.error = failure.kind
             log.warning("%s", failure)
             client.abort()
-            client.finish(exchange)
-            return
-        try:
-            if backend.sends_header:
-                names = client.sock.getpeername(), client.sock.getsockname()
-                await client.send_to(sock, proxy_protocol.header(*names))
-            await relay(
-                client.sock,
-                sock,
-                buffer=client.buffer,
-                up=client.counting(exchange.up),
-                down=client.counting(exchange.down),
-            )
         except OSError:
             exchange.error = "connection_terminated"
-            client.abort()
-            reset(sock)
-        except BaseException:
-            client.abort()
-            reset(sock)
-            raise
         finally:
-            exchange.note_mptcp()
-            sock.close()
             client.finish(exchange)
 
     return serve
@@ -108,38 +90,28 @@ def listen(address: Address, stack: Stack | None) -> socket.socket:
     Raises:
         OSError: It names the address.
     """
-    try:
-        return _listen_on_host(address) if stack is None else _listen_on_stack(address, stack)
-    except OSError as error:
-        what = f"{format_address(address)}: {error.strerror or error}"
-        raise OSError(error.errno, what) from error
+    return _listen_on_host(address) if stack is None else _listen_on_stack(address, stack)
 
 
 def _listen_on_stack(address: Address, stack: Stack) -> socket.socket:
     from .. import socket as stack_socket
 
     family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    with stack:
-        listener = stack_socket.create_server(address, family=family, backlog=_BACKLOG)
+    try:
+        with stack:
+            listener = stack_socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        what = f"{format_address(address)}: {error.strerror or error}"
+        raise OSError(error.errno, what) from error
     listener.setblocking(False)
     return listener
 
 
 def _listen_on_host(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
     try:
-        listener = socket.socket(family, socket.SOCK_STREAM, IPPROTO_MPTCP)
+        return open_listener(address, IPPROTO_MPTCP)
     except OSError as error:
         if error.errno not in _NO_MPTCP:
             raise
-        log.warning("the host's kernel has no MPTCP: %s takes TCP", format_address(address))
-        listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setblocking(False)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    log.warning("the host's kernel has no MPTCP: %s takes TCP", format_address(address))
+    return open_listener(address)

@@ -21,7 +21,7 @@ log = logging.getLogger("lklsock.proxy")
 
 _SOCKS4, _SOCKS5 = 4, 5
 _SOCKS4_REJECTED = bytes((0, 0x5B)) + bytes(6)
-_BACKLOG = 1024
+BACKLOG = 1024
 _LOOK_S = 1.0
 """Between two looks for clients that do nothing."""
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -228,8 +228,8 @@ class Proxy:
                     client.end("idle")
 
 
-def open_listener(address: Address) -> socket.socket:
-    """A listening socket of the host that does not block.
+def open_listener(address: Address, protocol: int = 0) -> socket.socket:
+    """A listening socket of the host that does not block; for TCP, if no protocol is named.
 
     Raises:
         OSError: It names the address.
@@ -239,14 +239,14 @@ def open_listener(address: Address) -> socket.socket:
         (family, *_, resolved), *_ = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = socket.socket(family, socket.SOCK_STREAM, protocol)
     except OSError as error:
         raise OSError(error.errno, f"{format_address(address)}: {error.strerror}") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)
         listener.bind(resolved)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         what = f"{format_address(address)}: {error.strerror}"

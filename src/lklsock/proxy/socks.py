@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 from .client import read_exactly
 from .exchange import Exchange
 from .failure import Failure
-from .http import reset
-from .relay import relay
 
 if TYPE_CHECKING:
     from .client import Client
@@ -120,30 +118,12 @@ class SocksSide:
         return host, port
 
     async def _connect(self, exchange: Exchange) -> None:
-        client = self._client
-        if self._came:
-            sock = await client.connect(exchange)
-        else:
-            with client.watched():
-                sock = await client.connect(exchange)
-        try:
+        client, came = self._client, bytes(self._came)
+        sock = await client.connect(exchange, came)
+        with client.tunnel(exchange, sock):
             exchange.status = _SUCCEEDED
             await self._reply(_SUCCEEDED, sock.getsockname())
-            await relay(
-                client.sock,
-                sock,
-                buffer=client.buffer,
-                up=client.counting(exchange.up),
-                down=client.counting(exchange.down),
-                first=bytes(self._came),
-            )
-        except BaseException:
-            client.abort()
-            reset(sock)
-            raise
-        finally:
-            exchange.note_mptcp()
-            sock.close()
+            await client.relay(exchange, sock, came)
 
     async def _associate(self, exchange: Exchange) -> None:
         from .udp import Association

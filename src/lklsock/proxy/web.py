@@ -15,7 +15,7 @@ import h11
 
 from .failure import Failure
 from .headers import value_of
-from .http import basic_credentials, has_body
+from .http import REALM, basic_credentials, has_body
 from .server import open_listener
 from .settings import Address, Settings
 from .wire import Wire
@@ -25,7 +25,6 @@ log = logging.getLogger("lklsock.proxy")
 _HEADER_BYTES = 32 << 10
 _PATIENCE_S = 30.0
 _CLIENTS_MAX = 64
-_REALM = b'Basic realm="lklsock", charset="UTF-8"'
 _OWN_HEADER = b"x-lklsock"
 """A page of another origin cannot send it without asking first, and is not answered then."""
 
@@ -153,7 +152,7 @@ class Web:
             given = value_of(request.headers, b"authorization")
             credentials = None if given is None else basic_credentials(given)
             if credentials is None or not await users.check(*credentials):
-                return _told(401, "name and password, please", (b"WWW-Authenticate", _REALM))
+                return _told(401, "name and password, please", (b"WWW-Authenticate", REALM))
         method = request.method.decode("ascii", "replace")
         if method == "POST" and value_of(request.headers, _OWN_HEADER) is None:
             return _told(403, "this is for the dashboard's own page")
