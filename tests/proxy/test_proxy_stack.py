@@ -25,6 +25,7 @@ from proxied import (
 from lklsock import Stack, mptcp, socket
 from lklsock.link import Impair, Wire
 from lklsock.proxy import Guard, Upstream
+from lklsock.proxy.failure import Failure
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -203,6 +204,23 @@ def test_datagrams_and_names_go_through_the_stack() -> None:
                     assert back.endswith(b"cba")
         loop.remove_reader(server)
         server.close()
+
+    run(main())
+
+
+@in_own_process
+def test_datagrams_do_not_go_to_the_stack_itself() -> None:
+    async def main() -> None:
+        near, _ = joined_stacks()
+        async with proxying(Upstream.of_stack(near), guard=Guard()) as proxy:
+            upstream = proxy.upstream
+            assert await upstream.resolve_datagram("10.0.0.2", 53, Guard()) == (
+                stdlib.AF_INET,
+                ("10.0.0.2", 53),
+            )
+            for host in ("10.0.0.1", "10.1.0.1", "fd00::1"):
+                with pytest.raises(Failure, match="destination_ip_prohibited"):
+                    await upstream.resolve_datagram(host, 53, Guard())
 
     run(main())
 

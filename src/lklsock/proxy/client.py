@@ -124,9 +124,9 @@ class Client:
             first=came,
         )
 
-    async def resolve(self, host: str, port: int, type: int) -> list[tuple[int, Any]]:
-        """Families and addresses of a host. Raises: Failure."""
-        return await self._proxy.upstream.resolve(host, port, self._proxy.settings.guard, type)
+    async def resolve_datagram(self, host: str, port: int) -> tuple[int, Any]:
+        """Family and address that datagrams for a host go to. Raises: Failure."""
+        return await self._proxy.upstream.resolve_datagram(host, port, self._proxy.settings.guard)
 
     async def send_to(self, sock: socket.socket, data: bytes) -> None:
         """Sends what the proxy itself has to say. Raises: OSError."""

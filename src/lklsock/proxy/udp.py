@@ -95,12 +95,12 @@ class Association:
 
     async def _look_up(self, host: str, port: int, payload: bytes) -> None:
         with suppress(Failure):
-            found = await self._client.resolve(host, port, socket.SOCK_DGRAM)
-            self._names[host, port] = found[0]
+            found = await self._client.resolve_datagram(host, port)
+            self._names[host, port] = found
             if len(self._names) > _NAMES_MAX:
                 self._names.popitem(last=False)
             self._exchange.host, self._exchange.port = host, port
-            self._send(*found[0], payload)
+            self._send(*found, payload)
 
     def _send(self, family: int, address: Any, payload: bytes) -> None:
         with suppress(OSError):

@@ -101,6 +101,22 @@ class Upstream:
             )
         return allowed
 
+    async def resolve_datagram(self, host: str, port: int, guard: Guard) -> tuple[int, Any]:
+        """Family and socket address that datagrams for a host go to.
+
+        Raises:
+            Failure: There is none.
+        """
+        family, address = (await self.resolve(host, port, guard, socket.SOCK_DGRAM))[0]
+        with self.open(family, socket.SOCK_DGRAM) as sock:
+            try:
+                # Nothing is sent: it tells which own address is at this end.
+                sock.connect(address)
+                guard.check_peer(sock.getsockname()[0], address[0])
+            except OSError as error:
+                raise of_error(error, f"{host}:{port}") from error
+        return family, address
+
     async def _look_up(self, host: str, port: int, type: int) -> list[tuple[int, Any]]:
         loop = asyncio.get_running_loop()
         try:
