@@ -81,6 +81,25 @@ def test_headers_for_one_hop_go_no_further() -> None:
     run(main())
 
 
+def test_options_goes_as_far_as_it_is_to() -> None:
+    async def main() -> None:
+        requests: list[bytes] = []
+        async with serving(answering(OK, requests)) as port, proxying() as proxy:
+            async with client(proxy) as (reader, writer):
+                for method, left in (("OPTIONS", "0"), ("OPTIONS", "7"), ("GET", "0")):
+                    writer.write(get(port, f"Max-Forwards: {left}", method=method))
+                    status, headers = await head(reader)
+                    assert status == 200
+                    await reader.readexactly(int(headers["content-length"]))
+            assert [request.split()[0] for request in requests] == [b"OPTIONS", b"GET"]
+            assert b"Max-Forwards: 6\r\n" in requests[0]
+            assert b"Max-Forwards: 0\r\n" in requests[1]
+            answer = await ask(proxy, get(port, "Max-Forwards: x", method="OPTIONS"))
+            assert status_of(answer) == 400
+
+    run(main())
+
+
 def test_several_requests_share_both_connections() -> None:
     async def main() -> None:
         accepted = 0

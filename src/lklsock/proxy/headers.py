@@ -13,6 +13,8 @@ from .failure import Failure
 Headers = list[tuple[bytes, bytes]]
 
 PSEUDONYM = b"lklsock"
+_MAX_FORWARDS = b"max-forwards"
+_DIGITS_MAX = 9
 
 _HOP_BY_HOP = frozenset(
     {
@@ -37,6 +39,10 @@ def to_server(request: h11.Request, host: bytes) -> Headers:
     headers = [(b"Host", host)]
     headers += [(name, value) for name, value in kept if name.lower() != b"host"]
     headers.append((b"Via", request.http_version + b" " + PSEUDONYM))
+    left = hops_left(request)
+    if left is not None:
+        headers = [pair for pair in headers if pair[0].lower() != _MAX_FORWARDS]
+        headers.append((b"Max-Forwards", b"%d" % (left - 1)))
     if _is_chunked(request.headers):
         headers.append((b"Transfer-Encoding", b"chunked"))
     return headers
@@ -50,6 +56,22 @@ def to_client(response: h11.Response | h11.InformationalResponse) -> Headers:
         headers = [pair for pair in headers if pair[0].lower() != b"content-length"]
     headers.append((b"Via", response.http_version + b" " + PSEUDONYM))
     return headers
+
+
+def hops_left(request: h11.Request) -> int | None:
+    """How often a request may be passed on; None for as often as it takes.
+
+    It is looked at for OPTIONS only: RFC 9110, section 7.6.2.
+
+    Raises:
+        Failure: Its kind is "http_request_error".
+    """
+    value = value_of(request.headers, _MAX_FORWARDS)
+    if value is None or request.method != b"OPTIONS":
+        return None
+    if not value.isdigit() or len(value) > _DIGITS_MAX:
+        raise Failure("http_request_error", "Max-Forwards is no number that is meant")
+    return int(value)
 
 
 def _is_chunked(headers: Any) -> bool:

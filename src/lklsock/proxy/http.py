@@ -143,6 +143,8 @@ class HttpSide:
             raise Failure("http_request_error", "TRACE is not proxied", 405)
         host, port, authority, path = headers.split_url(request.target)
         exchange.host, exchange.port = host, port
+        if headers.hops_left(request) == 0:
+            return await self._answer_itself(exchange)
         sent = h11.Request(
             method=request.method, target=path, headers=headers.to_server(request, authority)
         )
@@ -156,6 +158,17 @@ class HttpSide:
         self._leave_server()
         await self._reach(exchange, host, port)
         return await self._exchange(request, sent, exchange)
+
+    async def _answer_itself(self, exchange: Exchange) -> bool:
+        """Answers OPTIONS that is to go no further. Returns: whether another one may follow."""
+        near = self._near
+        exchange.status = 200
+        found = [(b"Content-Length", b"0")]
+        if self._client.is_draining:
+            found.append((b"Connection", b"close"))
+        head = h11.Response(status_code=200, reason=b"OK", headers=found)
+        await near.send(head, h11.EndOfMessage())
+        return near.http.our_state is near.http.their_state is h11.DONE
 
     async def _reach(self, exchange: Exchange, host: str, port: int) -> bool:
         """Has a connection to the server. Returns: whether it is one that was there."""
