@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from .exchange import Exchange
 from .failure import Failure
@@ -31,7 +32,13 @@ _SILENT_LOOKS = 3
 _MUCH_BYTES = 50_000
 _NOTHING_BYTES = 2_000
 """Between two looks."""
-_ACTIONS = ("cut", "mend", "backup", "carry")
+_ACTIONS = {
+    "cut": "cut here",
+    "mend": "no longer cut here",
+    "backup": "a backup, as long as the link stays",
+    "carry": "carries as the others",
+}
+"""What is told of each."""
 
 _CSP = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
@@ -123,11 +130,13 @@ class Dashboard:
     # ---- buttons
 
     async def _act(self, path: str) -> Answer:
-        _, _, action, name = path.split("/")
+        _, _, action, quoted = path.split("/")
+        name = unquote(quoted)
         try:
             await asyncio.to_thread(self._change, name, action)
         except OSError as error:
             raise Failure("http_request_error", f"{name}: {error.strerror}", 409) from error
+        self._tell(name, _ACTIONS[action])
         return Answer(b"done\n")
 
     def _change(self, name: str, action: str) -> None:
@@ -137,14 +146,12 @@ class Dashboard:
         if action in ("cut", "mend"):
             interface.hold_down(action == "cut")
             (self._cut.add if action == "cut" else self._cut.discard)(name)
-            self._tell(name, "cut here" if action == "cut" else "no longer cut here")
             return
         for endpoint in mptcp.endpoints(self._stack):
             if endpoint.ifname == name:
                 flags = endpoint.flags - {"backup"}
                 flags |= {"backup"} if action == "backup" else set()
                 mptcp.endpoint_flags(endpoint, flags, self._stack)
-        self._tell(name, "a backup from now on" if action == "backup" else "carries as the others")
 
     # ---- what is told
 
