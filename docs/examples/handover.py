@@ -53,7 +53,7 @@ def main() -> None:
             sender.start()
             half.wait(60)
             print(f"-- {names[0]} is cut")
-            client.interface(names[0]).cut()
+            client.interface(names[0]).cut(carrier=True)
             sender.join()
         receiver.join()
     server.close()
