@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 from required import library
@@ -12,9 +12,12 @@ from required import library
 library("h11")
 
 from lklsock.proxy import Guard, Limits, Proxy, Settings, Upstream, Users  # noqa: E402
+from lklsock.proxy.server import Front  # noqa: E402
 
 TIMEOUT_S = 20.0
 PATIENCE_S = 5.0
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+"""What most servers answer here."""
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -34,20 +37,26 @@ async def proxying(
     guard: Guard | None = None,
     **limits: Any,
 ) -> AsyncIterator[Proxy]:
-    """A proxy that may ask loopback for everything; through the host, if nothing else is said.
-
-    Its address is its attribute `at`.
-    """
+    """A proxy that may ask loopback for everything; through the host, if nothing else is said."""
     settings = Settings(
         listen=(("127.0.0.1", 0),),
         users=users,
         guard=guard or Guard(exempt=LOOPBACK),
         limits=Limits(**limits),
     )
-    proxy = Proxy(settings, upstream or Upstream.of_host())
-    (proxy.at,) = proxy.listen()  # type: ignore[attr-defined]
+    async with listening(Proxy(settings, upstream or Upstream.of_host())) as proxy:
+        yield proxy
+
+
+@contextlib.asynccontextmanager
+async def listening(proxy: Proxy, *fronts: Front) -> AsyncIterator[Proxy]:
+    """A proxy that serves where its settings say, or these fronts.
+
+    Its address is its attribute `at`, and what has ended is in `ended`.
+    """
     proxy.ended = []  # type: ignore[attr-defined]
     proxy.on_finish.append(proxy.ended.append)  # type: ignore[attr-defined]
+    (proxy.at,) = proxy.listen(fronts or None)  # type: ignore[attr-defined]
     try:
         yield proxy
     finally:
@@ -102,6 +111,19 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     await reader.read()
 
 
+@contextlib.contextmanager
+def full_listener() -> Iterator[int]:
+    """A port of the host that does not answer: its backlog is full."""
+    with contextlib.ExitStack() as opened:
+        listener = opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        there = listener.getsockname()
+        for _ in range(8):
+            waiting = opened.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(there)
+        yield there[1]
+
+
 @contextlib.asynccontextmanager
 async def client(proxy: Proxy) -> AsyncIterator[Streams]:
     """A connection to the proxy."""
@@ -143,9 +165,26 @@ def status_of(answer: bytes) -> int:
 
 async def finished(proxy: Proxy, count: int = 1) -> Any:
     """The last exchange, when so many have ended."""
-    while len(proxy.ended) < count:  # type: ignore[attr-defined]
+    ended: list[Any] = proxy.ended  # type: ignore[attr-defined]
+    await await_that(lambda: len(ended) >= count, f"{count} have ended")
+    return ended[-1]
+
+
+async def all_gone(proxy: Proxy, patience_s: float = TIMEOUT_S / 2) -> None:
+    """Waits until the proxy has no client any more, and nothing is under way."""
+    nobody = lambda: not (proxy.client_count or proxy.exchanges)  # noqa: E731
+    await await_that(nobody, "the clients are gone", patience_s)
+
+
+async def await_that(
+    predicate: Callable[[], object], what: str, patience_s: float = TIMEOUT_S / 2
+) -> None:
+    """Waits until something is so. It looks again and again: who counts tells nobody of it."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience_s
+    while not predicate():
+        assert loop.time() < deadline, f"not in {patience_s:g} s: {what}"
         await asyncio.sleep(0.001)
-    return proxy.ended[-1]  # type: ignore[attr-defined]
 
 
 @contextlib.asynccontextmanager

@@ -8,14 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from proxied import answering, ask, client, head, proxying, run, serving, status_of
+from proxied import OK, answering, ask, client, head, proxying, run, serving, status_of
 
 from lklsock.proxy import Guard, Users
 from lklsock.proxy.guard import parse_ports
 from lklsock.proxy.settings import parse_address
 from lklsock.proxy.users import hash_password, read_hashes
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECRET = "s3cret:with ü"
 
 

@@ -7,11 +7,15 @@ import struct
 
 import pytest
 from proxied import (
+    OK,
+    all_gone,
     answering,
     ask,
+    await_that,
     client,
     echo,
     finished,
+    full_listener,
     head,
     proxying,
     run,
@@ -21,8 +25,6 @@ from proxied import (
 )
 
 from lklsock.proxy import Guard
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def get(port: int, *headers: str, path: str = "/", method: str = "GET") -> bytes:
@@ -291,7 +293,7 @@ def test_what_a_client_says_before_the_tunnel_stands_is_not_lost() -> None:
     run(main())
 
 
-async def _closed_port() -> int:
+def _closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         return int(sock.getsockname()[1])
 
@@ -311,8 +313,8 @@ def test_what_cannot_be_reached_has_a_status_and_a_reason(
     method: str, case: str, status: int, kind: str
 ) -> None:
     async def main() -> None:
-        host, port, guard = "127.0.0.1", await _closed_port(), None
-        full = None
+        host, port, guard = "127.0.0.1", _closed_port(), None
+        connect_s = 10.0
         if case == "name":
             host = "missing.invalid"
         elif case == "loopback":
@@ -320,14 +322,8 @@ def test_what_cannot_be_reached_has_a_status_and_a_reason(
         elif case == "port":
             guard = Guard(ports=(range(1, 2),))
         elif case == "silent":
-            # Its backlog is full: it does not answer.
-            full = socket.create_server(("127.0.0.1", 0), backlog=0)
-            port = full.getsockname()[1]
-            waiting = [socket.socket() for _ in range(8)]
-            for sock in waiting:
-                sock.setblocking(False)
-                sock.connect_ex(("127.0.0.1", port))
-        async with proxying(guard=guard, connect_s=0.5 if full else 10) as proxy:
+            port, connect_s = silent, 0.5
+        async with proxying(guard=guard, connect_s=connect_s) as proxy:
             target = f"{host}:{port}" if method == "CONNECT" else f"http://{host}:{port}/"
             request = f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
             async with client(proxy) as (reader, writer):
@@ -341,11 +337,9 @@ def test_what_cannot_be_reached_has_a_status_and_a_reason(
                     assert text.startswith(b"lklsock proxy: ")
             exchange = await finished(proxy, 2)
             assert (exchange.status, exchange.error) == (status, kind)
-        if full is not None:
-            for sock in (full, *waiting):
-                sock.close()
 
-    run(main())
+    with full_listener() as silent:
+        run(main())
 
 
 @pytest.mark.parametrize(
@@ -424,16 +418,16 @@ def test_a_client_that_leaves_takes_its_server_connection_along(how: str, when: 
                 if when == "body":
                     await head(reader)
                 else:
-                    while not any(e.upstream for e in proxy.exchanges.values()):
-                        await asyncio.sleep(0.001)
+                    await await_that(
+                        lambda: any(e.upstream for e in proxy.exchanges.values()), "it is connected"
+                    )
             if how == "reset":
                 sock = writer.get_extra_info("socket")
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.close()
             await asyncio.wait_for(left.wait(), 5)
             await finished(proxy)
-            while proxy.client_count:
-                await asyncio.sleep(0.001)
+            await all_gone(proxy)
 
     run(main())
 

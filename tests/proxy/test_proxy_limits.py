@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from proxied import (
+    OK,
+    all_gone,
     answering,
     ask,
+    await_that,
     client,
     echo,
     finished,
@@ -22,8 +25,6 @@ from proxied import (
 
 from lklsock.proxy import Guard, Users
 from lklsock.proxy.users import hash_password
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def resident_bytes() -> int:
@@ -41,8 +42,7 @@ def test_a_client_that_is_slow_with_its_request_is_not_waited_for(
         async with proxying(header_s=0.2, keep_alive_s=0.2) as proxy:
             answer = await ask(proxy, words)
             assert (status_of(answer) if answer else None) == status
-            while proxy.exchanges or proxy.client_count:
-                await asyncio.sleep(0.001)
+            await all_gone(proxy)
 
     run(main())
 
@@ -91,8 +91,7 @@ def test_one_connection_too_many_is_told_so(limit: str) -> None:
             async with tunnel(proxy, port), tunnel(proxy, port):
                 assert status_of(await ask(proxy, b"")) == 503
                 assert proxy.refused == 1
-            while proxy.client_count:
-                await asyncio.sleep(0.001)
+            await all_gone(proxy)
             async with tunnel(proxy, port):
                 pass
 
@@ -160,8 +159,7 @@ def test_draining_lets_what_is_under_way_end_and_takes_nobody_on() -> None:
         async with serving(slow) as port, proxying() as proxy:
             async with client(proxy) as (reader, writer), client(proxy) as (idle, _):
                 writer.write(f"GET http://127.0.0.1:{port}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-                while not proxy.exchanges:
-                    await asyncio.sleep(0.001)
+                await await_that(lambda: proxy.exchanges, "the request is under way")
                 drain = asyncio.create_task(proxy.drain(timeout_s=10))
                 # Who waits for nothing is let go.
                 assert await idle.read() == b""

@@ -4,9 +4,8 @@ import asyncio
 import random
 
 import pytest
-from proxied import answering, ask, client, head, proxying, run, serving, status_of
+from proxied import OK, all_gone, answering, ask, client, head, proxying, run, serving, status_of
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 URL = b"http://127.0.0.1:%d/"
 
 CORPUS = {
@@ -165,8 +164,7 @@ def test_fuzzed_requests_are_answered_or_refused_and_end() -> None:
             for _ in range(400):
                 seed = source.choice(seeds).replace(b"PORT", b"%d" % port)
                 await ask(proxy, mutated(source, seed.replace(b"URL", URL % port)), end=True)
-            while proxy.client_count or proxy.exchanges:
-                await asyncio.sleep(0.01)
+            await all_gone(proxy)
             # It goes on.
             answer = await ask(
                 proxy, b"GET " + URL % port + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

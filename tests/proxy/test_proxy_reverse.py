@@ -9,15 +9,23 @@ import socket as stdlib
 import struct
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from joined import joined_stacks
 from own_process import in_own_process
 from proxied import (
+    OK,
     answering,
     ask,
+    await_that,
+    client,
     echo,
     finished,
+    full_listener,
+    listening,
     proxying,
     run,
     serving,
@@ -25,14 +33,35 @@ from proxied import (
 from required import program
 
 from lklsock import Stack, mptcp, socket
-from lklsock.link import Wire
-from lklsock.proxy import Limits, Proxy, Settings, Upstream, reverse, systemd
+from lklsock.proxy import Proxy, Settings, Upstream, reverse, systemd
 from lklsock.proxy.access_log import AccessLog
 from lklsock.proxy.proxy_protocol import header
 from lklsock.proxy.server import Front
 
 ROOT = Path(__file__).resolve().parents[2]
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@contextlib.asynccontextmanager
+async def reversing(
+    stack: Stack | None, port: int, sends_header: bool = False
+) -> AsyncIterator[Proxy]:
+    """The far half, on a stack or on the host, before a server on loopback."""
+    proxy = Proxy(Settings(), Upstream.of_host())
+    backend = reverse.Backend(("0.0.0.0", 0), ("127.0.0.1", port), sends_header)
+    listener = reverse.listen(backend.listen, stack)
+    async with listening(proxy, Front(listener, reverse.speaker(backend, proxy.upstream))):
+        yield proxy
+
+
+async def connection(
+    stack: Stack, host: str, port: int
+) -> tuple[Any, asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection of a stack's."""
+    with stack:
+        sock = socket.socket()
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (host, port))
+    return sock, *await asyncio.open_connection(sock=sock)
 
 
 def test_header_of_the_proxy_protocol() -> None:
@@ -52,28 +81,12 @@ def test_header_of_the_proxy_protocol() -> None:
 @in_own_process
 def test_mptcp_comes_and_a_plain_server_answers(sends_header: bool) -> None:
     async def main() -> None:
-        near, far = Stack(), Stack()
-        for path in range(2):
-            one, other = Wire.pair()
-            near.add_link(one, addresses=[f"10.{path}.0.1/24"], gateway=f"10.{path}.0.2")
-            far.add_link(other, addresses=[f"10.{path}.0.2/24"], gateway=f"10.{path}.0.1")
-        mptcp.preset("aggregate", stack=near)
+        near, far = joined_stacks()
         mptcp.preset("aggregate", announce=True, stack=far)
         content = os.urandom(2_000_000)
-        async with serving(echo) as port:
-            proxy = Proxy(Settings(), Upstream.of_host())
-            proxy.ended = []  # type: ignore[attr-defined]
-            proxy.on_finish.append(proxy.ended.append)  # type: ignore[attr-defined]
-            backend = reverse.Backend(("0.0.0.0", 0), ("127.0.0.1", port), sends_header)
-            front = Front(
-                reverse.listen(backend.listen, far), reverse.speaker(backend, proxy.upstream)
-            )
-            ((_, there),) = proxy.listen([front])
-            with near:
-                sock = socket.socket()
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, ("10.0.0.2", there))
-            reader, writer = await asyncio.open_connection(sock=sock)
+        async with serving(echo) as port, reversing(far, port, sends_header) as proxy:
+            _, there = proxy.at  # type: ignore[attr-defined]
+            sock, reader, writer = await connection(near, "10.0.0.2", there)
             assert sock.mptcp is not None
             if sends_header:
                 came = await reader.readexactly(28)
@@ -84,7 +97,6 @@ def test_mptcp_comes_and_a_plain_server_answers(sends_header: bool) -> None:
             writer.close()
             exchange = await finished(proxy)
             assert (exchange.protocol, exchange.mptcp, exchange.error) == ("reverse", True, None)
-            await proxy.close()
 
     run(main())
 
@@ -93,42 +105,36 @@ def test_mptcp_comes_and_a_plain_server_answers(sends_header: bool) -> None:
 def test_a_server_that_is_not_there_ends_the_connection_and_no_more() -> None:
     async def main() -> None:
         stack = Stack()
-        proxy = Proxy(Settings(limits=Limits(connect_s=1)), Upstream.of_host())
-        proxy.ended = []  # type: ignore[attr-defined]
-        proxy.on_finish.append(proxy.ended.append)  # type: ignore[attr-defined]
-        backend = reverse.Backend(("127.0.0.1", 0), ("127.0.0.1", 1))
-        front = Front(
-            reverse.listen(backend.listen, stack), reverse.speaker(backend, proxy.upstream)
-        )
-        ((_, there),) = proxy.listen([front])
-        for count in (1, 2):
-            sock = stack.socket()
-            sock.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", there))
-            reader, writer = await asyncio.open_connection(sock=sock)
-            with contextlib.suppress(ConnectionError):
-                assert await reader.read() == b""
-            writer.close()
-            assert (await finished(proxy, count)).error == "connection_refused"
-        await proxy.close()
+        async with reversing(stack, 1) as proxy:
+            _, there = proxy.at  # type: ignore[attr-defined]
+            for count in (1, 2):
+                _, reader, writer = await connection(stack, "127.0.0.1", there)
+                with contextlib.suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.close()
+                assert (await finished(proxy, count)).error == "connection_refused"
+
+    run(main())
+
+
+def test_who_waits_for_a_server_is_ended_with_the_proxy() -> None:
+    async def main() -> None:
+        with full_listener() as port:
+            async with reversing(None, port) as proxy, client(proxy):
+                await await_that(lambda: proxy.exchanges, "the server is connected to")
+                assert await proxy.drain(timeout_s=0.1) == 1
+                assert (await finished(proxy)).error == "drained"
+                assert not proxy.exchanges
 
     run(main())
 
 
 def test_the_host_listens_as_well() -> None:
     async def main() -> None:
-        async with serving(echo) as port:
-            proxy = Proxy(Settings(), Upstream.of_host())
-            backend = reverse.Backend(("127.0.0.1", 0), ("127.0.0.1", port))
-            front = Front(
-                reverse.listen(backend.listen, None), reverse.speaker(backend, proxy.upstream)
-            )
-            (there,) = proxy.listen([front])
-            reader, writer = await asyncio.open_connection(*there)
-            writer.write(b"hello")
-            assert await reader.readexactly(5) == b"hello"
-            writer.close()
-            await proxy.close()
+        async with serving(echo) as port, reversing(None, port) as proxy:
+            async with client(proxy) as (reader, writer):
+                writer.write(b"hello")
+                assert await reader.readexactly(5) == b"hello"
 
     run(main())
 

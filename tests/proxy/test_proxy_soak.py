@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from joined import joined_stacks, listener
 from own_process import in_own_process
-from proxied import client, echo, head, proxying, serving, tunnel
+from proxied import all_gone, client, echo, head, proxying, serving, tunnel
 from test_proxy_malformed import CORPUS, URL, mutated
-from test_proxy_stack import joined_stacks, listener
 
 from lklsock.proxy import Guard, Proxy, Upstream
 
@@ -96,10 +96,7 @@ def test_nothing_is_left_of_a_minute_of_everything() -> None:
                     sources = [random.Random(first + number) for number in range(WORKERS)]
                     work = [_work(source, proxy, port, until) for source in sources]
                     done = sum(await asyncio.gather(*work))
-                    deadline = loop.time() + PATIENCE_S
-                    while proxy.client_count or proxy.exchanges:
-                        assert loop.time() < deadline, proxy.exchanges
-                        await asyncio.sleep(0.01)
+                    await all_gone(proxy, PATIENCE_S)
                     proxy.ended.clear()  # type: ignore[attr-defined]
                     return done
 

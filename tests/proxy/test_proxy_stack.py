@@ -6,11 +6,14 @@ import socket as stdlib
 from typing import Any
 
 import pytest
+from joined import joined_stacks, listener
 from own_process import in_own_process
 from proxied import (
+    OK,
     TIMEOUT_S,
     answering,
     ask,
+    await_that,
     client,
     echo,
     finished,
@@ -23,34 +26,8 @@ from proxied import (
 )
 
 from lklsock import Stack, mptcp, socket
-from lklsock.link import Impair, Wire
 from lklsock.proxy import Guard, Upstream
 from lklsock.proxy.failure import Failure
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-def joined_stacks(mptcp_mode: str = "prefer") -> tuple[Stack, Stack]:
-    """A stack for the proxy, and one for servers, with two wires between."""
-    near, far = Stack(hostname="near"), Stack(hostname="far", mptcp_mode=mptcp_mode)
-    for path in range(2):
-        one, other = Wire.pair()
-        for stack, link, own, peer in ((near, Impair(one), 1, 2), (far, other, 2, 1)):
-            stack.add_link(
-                link,
-                addresses=[f"10.{path}.0.{own}/24", f"fd0{path}::{own}/64"],
-                gateway=[f"10.{path}.0.{peer}", f"fd0{path}::{peer}"],
-            )
-    mptcp.preset("aggregate", stack=near)
-    mptcp.limits(far, subflows=8, add_addr_accepted=8)
-    return near, far
-
-
-def listener(stack: Stack, family: int = socket.AF_INET) -> stdlib.socket:
-    with stack:
-        sock = socket.create_server(("", 0), family=family)
-    sock.setblocking(False)
-    return sock
 
 
 @in_own_process
@@ -64,12 +41,9 @@ def test_a_tunnel_has_a_subflow_on_each_path() -> None:
                     (exchange,) = proxy.exchanges.values()
                     upstream: Any = exchange.upstream
                     assert exchange.mptcp
-                    for _ in range(1000):
-                        writer.write(b"x")
-                        await reader.readexactly(1)
-                        if len(mptcp.subflows(upstream)) == 2:
-                            break
-                        await asyncio.sleep(0.01)
+                    writer.write(b"x")
+                    assert await reader.readexactly(1) == b"x"
+                    await await_that(lambda: len(mptcp.subflows(upstream)) == 2, "two subflows")
                     paths = {subflow.local[0] for subflow in mptcp.subflows(upstream)}
                     assert paths == {"10.0.0.1", "10.1.0.1"}
                     writer.write(content)

@@ -9,21 +9,31 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from joined import joined_stacks
 from own_process import in_own_process
-from proxied import LOOPBACK, answering, ask, head, proxying, run, serving
+from proxied import (
+    LOOPBACK,
+    OK,
+    answering,
+    ask,
+    await_that,
+    finished,
+    head,
+    proxying,
+    run,
+    serving,
+)
 from required import library
 
 library("prometheus_client", "prometheus-client")
 
 from lklsock import Stack, mptcp  # noqa: E402
-from lklsock.link import Wire  # noqa: E402
 from lklsock.proxy import Guard, Proxy, Upstream, Users  # noqa: E402
 from lklsock.proxy.dashboard import Dashboard  # noqa: E402
 from lklsock.proxy.metrics import CONTENT_TYPE, Metrics  # noqa: E402
 from lklsock.proxy.users import hash_password  # noqa: E402
 from lklsock.proxy.web import Answer, Handler, Web  # noqa: E402
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 OWN = "X-Lklsock: dashboard"
 
 
@@ -114,27 +124,17 @@ def test_only_its_own_page_may_press_buttons(
     run(main())
 
 
-def _two_paths() -> tuple[Stack, Stack]:
-    near, far = Stack(), Stack()
-    for path in range(2):
-        one, other = Wire.pair()
-        near.add_link(one, addresses=[f"10.{path}.0.1/24"], gateway=f"10.{path}.0.2")
-        far.add_link(other, addresses=[f"10.{path}.0.2/24"], gateway=f"10.{path}.0.1")
-    mptcp.preset("aggregate", stack=near)
-    return near, far
-
-
 def _with_dashboard(
-    check: Callable[[int, Stack, Proxy], Coroutine[Any, Any, None]],
+    check: Callable[[int, Stack, Dashboard], Coroutine[Any, Any, None]],
 ) -> None:
     async def main() -> None:
-        near, _far = _two_paths()
+        near, _far = joined_stacks()
         async with proxying(Upstream.of_stack(near), guard=Guard(exempt=LOOPBACK)) as proxy:
             dashboard = Dashboard(proxy, near)
             dashboard.start()
             try:
                 async with paged(proxy, dashboard.routes()) as port:
-                    await check(port, near, proxy)
+                    await check(port, near, dashboard)
             finally:
                 await dashboard.close()
 
@@ -143,7 +143,7 @@ def _with_dashboard(
 
 @in_own_process
 def test_buttons_change_paths_and_what_they_did_is_told() -> None:
-    async def check(port: int, stack: Stack, proxy: Proxy) -> None:
+    async def check(port: int, stack: Stack, dashboard: Dashboard) -> None:
         async def press(action: str, name: str = "wire1") -> int:
             return (await fetch(port, f"/paths/{action}/{name}", OWN, method="POST"))[0]
 
@@ -157,8 +157,7 @@ def test_buttons_change_paths_and_what_they_did_is_told() -> None:
         assert (found["cut"], found["carries"]) == (True, False)
         assert await press("mend") == 200
         assert stack.interface("wire1").carrier
-        while not mptcp.endpoints(stack)[1:]:
-            await asyncio.sleep(0.001)
+        await await_that(lambda: mptcp.endpoints(stack)[1:], "the path is used again")
         assert await press("backup") == 200
         flags = {each.ifname: each.flags for each in mptcp.endpoints(stack)}
         assert flags["wire1"] == {"subflow", "backup"}
@@ -175,7 +174,7 @@ def test_buttons_change_paths_and_what_they_did_is_told() -> None:
 
 @in_own_process
 def test_the_page_needs_nothing_from_elsewhere() -> None:
-    async def check(port: int, stack: Stack, proxy: Proxy) -> None:
+    async def check(port: int, stack: Stack, dashboard: Dashboard) -> None:
         status, headers, body = await fetch(port, "/")
         assert status == 200
         assert "default-src 'none'" in headers["content-security-policy"]
@@ -188,7 +187,7 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
 
 @in_own_process
 def test_events_come_as_they_happen_and_nobody_looks_when_nobody_is_there() -> None:
-    async def check(port: int, stack: Stack, proxy: Proxy) -> None:
+    async def check(port: int, stack: Stack, dashboard: Dashboard) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         status, headers = await head(reader)
@@ -200,7 +199,9 @@ def test_events_come_as_they_happen_and_nobody_looks_when_nobody_is_there() -> N
                 seen.append(json.loads(line[6:]))
         assert seen[2]["monotonic"] > seen[1]["monotonic"] > seen[0]["monotonic"]
         assert [path["name"] for path in seen[0]["paths"]] == ["wire0", "wire1"]
+        assert dashboard.is_looking
         writer.close()
+        await await_that(lambda: not dashboard.is_looking, "nobody looks")
 
     _with_dashboard(check)
 
@@ -208,7 +209,7 @@ def test_events_come_as_they_happen_and_nobody_looks_when_nobody_is_there() -> N
 @in_own_process
 def test_figures_are_those_of_what_happened() -> None:
     async def main() -> None:
-        near, _far = _two_paths()
+        near, _far = joined_stacks()
         async with serving(answering(OK)) as port, proxying() as proxy:
             metrics = Metrics(proxy, near)
 
@@ -219,8 +220,7 @@ def test_figures_are_those_of_what_happened() -> None:
             for _ in range(3):
                 await ask(proxy, request)
             await ask(proxy, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            while len(proxy.ended) < 4:  # type: ignore[attr-defined]
-                await asyncio.sleep(0.001)
+            await finished(proxy, 4)
             async with paged(proxy, {("GET", "/metrics"): figures}) as page:
                 status, headers, body = await fetch(page, "/metrics")
             assert (status, headers["content-type"]) == (200, CONTENT_TYPE)

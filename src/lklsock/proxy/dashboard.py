@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import asdict
 from importlib import resources
@@ -83,6 +83,11 @@ class Dashboard:
         """Hears of subflows from now on."""
         self._hearing = asyncio.create_task(self._hear())
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether somebody looks at it, and so it at the proxy."""
+        return self._looking is not None and not self._looking.done()
+
     async def close(self) -> None:
         """Ends it."""
         tasks = [task for task in (self._looking, self._hearing) if task is not None]
@@ -103,10 +108,10 @@ class Dashboard:
     async def _events(self, path: str) -> Answer:
         return Answer(self._stream(), "text/event-stream")
 
-    async def _stream(self) -> AsyncIterator[bytes]:
+    async def _stream(self) -> AsyncGenerator[bytes, None]:
         queue: asyncio.Queue[bytes] = asyncio.Queue(_WAITING_MAX)
         self._streams.add(queue)
-        if self._looking is None or self._looking.done():
+        if not self.is_looking:
             self._looking = asyncio.create_task(self._keep_looking())
         try:
             yield b"retry: 1000\n\n"

@@ -6,8 +6,8 @@ import asyncio
 import ipaddress
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -47,7 +47,7 @@ class Answer:
         headers: More of them.
     """
 
-    body: bytes | AsyncIterator[bytes]
+    body: bytes | AsyncGenerator[bytes, None]
     type: str = "text/plain; charset=utf-8"
     status: int = 200
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -190,6 +190,8 @@ async def _send(wire: Wire, answer: Answer) -> None:
         if answer.body:
             await wire.send(h11.Data(data=answer.body))
     else:
-        async for piece in answer.body:
-            await asyncio.wait_for(wire.send(h11.Data(data=piece)), _PATIENCE_S)
+        # It ends when the browser leaves, and not when its memory happens to be looked through.
+        async with aclosing(answer.body) as pieces:
+            async for piece in pieces:
+                await asyncio.wait_for(wire.send(h11.Data(data=piece)), _PATIENCE_S)
     await wire.send(h11.EndOfMessage())
