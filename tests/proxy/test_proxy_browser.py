@@ -29,6 +29,7 @@ pytestmark = [
 ]
 
 LOADED = "return [...document.images].filter(i => i.complete && i.naturalWidth === 64).length"
+DRAWN = "return samples.filter(s => s.rates.tap0 > 0 && s.rates.tap1 > 0).length"
 DASHBOARD = "http://127.0.0.1:9090/"
 
 
@@ -114,7 +115,7 @@ def test_page_and_download_survive_the_loss_of_a_path(
             ),
             "the dashboard shows the connection on both paths",
         )
-        time.sleep(2)
+        until(lambda: driver.execute_script(DRAWN) >= 4, "the chart has a line for each path")
         picture(driver, tmp_path, "both")
         cut(far, 0)
         # And while one path is lost, the page is loaded anew.
@@ -169,10 +170,12 @@ def test_dashboard_shows_paths_and_its_buttons_cut_and_spare_them(
             "Emulation.setEmulatedMedia",
             {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
         )
-        time.sleep(3)
-        picture(driver, tmp_path, "dark")
         ground = "return getComputedStyle(document.body).backgroundColor"
-        assert driver.execute_script(ground) == "rgb(18, 21, 26)"
+        until(lambda: driver.execute_script(ground) == "rgb(18, 21, 26)", "it is dark")
+        chart = "return document.querySelector('#chart').toDataURL()"
+        before = driver.execute_script(chart)
+        until(lambda: driver.execute_script(chart) != before, "the chart moves")
+        picture(driver, tmp_path, "dark")
         assert not driver.get_log("browser")
 
 
