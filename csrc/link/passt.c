@@ -44,11 +44,13 @@ static bool is_up(struct passt *passt)
 	return __atomic_load_n(&passt->up, __ATOMIC_SEQ_CST);
 }
 
-/* The end was met: half closed counts as closed. */
+/* The end was met: half closed counts as closed. Once it is known it makes no more events. */
 static long peer_lost(struct passt *passt)
 {
-	shutdown(passt->peer.fd, SHUT_RDWR);
-	host_io_arm(&passt->peer, EPOLLIN);
+	if (is_up(passt)) {
+		shutdown(passt->peer.fd, SHUT_RDWR);
+		host_io_arm(&passt->peer, EPOLLIN);
+	}
 	return -EPIPE;
 }
 

@@ -223,6 +223,37 @@ static void end_is_carrier_loss_after_the_last_frames(void)
 	}
 }
 
+/* An event of the pair's; those that were armed before it have come. */
+static void event_of_pair(void)
+{
+	write_all(raw, raw_make(raw, 60, 1));
+	link_->ops->poll(link_, LKL_NET_RX);
+	upper_double_await(&upper, LKL_NET_RX);
+	expect_frame(60, 1);
+}
+
+/* It would be read again and again, for ever. */
+static void end_that_is_known_makes_no_more_events(void)
+{
+	struct upper_double ended_upper;
+	struct link *ended;
+
+	open_pair();
+	ended = link_;
+	upper_double_set(&ended_upper, ended);
+	close(peer);
+	open_pair();
+	EXPECT_EQ(frame_await(ended, &ended_upper, got), -EPIPE);
+	upper_double_await(&ended_upper, LKL_NET_DOWN);
+	event_of_pair();
+	upper_double_await(&ended_upper, upper_double_events(&ended_upper));
+	EXPECT_EQ(frame_await(ended, &ended_upper, got), -EPIPE);
+	event_of_pair();
+	EXPECT_EQ(upper_double_events(&ended_upper), 0);
+	close_pair();
+	ended->ops->close(ended);
+}
+
 static void end_met_by_tx_alone_is_carrier_loss(void)
 {
 	open_pair();
@@ -365,6 +396,7 @@ int main(void)
 	CASE(frames_in_pieces_of_any_size_are_put_together, 120);
 	CASE(frame_that_was_read_is_told_to_a_new_reader, 20);
 	CASE(end_is_carrier_loss_after_the_last_frames, 20);
+	CASE(end_that_is_known_makes_no_more_events, 20);
 	CASE(end_met_by_tx_alone_is_carrier_loss, 20);
 	CASE(half_closed_peer_counts_as_gone, 20);
 	CASE(killed_peer_process_is_carrier_loss, 20);
