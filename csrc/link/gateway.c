@@ -270,35 +270,29 @@ static void peer_heard(struct gateway *gateway, struct tunnel_peer *peer,
 	}
 }
 
-/* Return: bytes of the frame in the datagram, 0 for a sign, or -EBADMSG. */
-static long datagram_open(struct gateway *gateway, const struct datagram *datagram, uint32_t number)
+static long data_open(struct tunnel *tunnel, const struct datagram *datagram, uint32_t number)
 {
-	struct link_counters *counters = &gateway->tunnel.link.counters;
+	struct gateway *gateway = (struct gateway *)tunnel;
 	struct tunnel_session *session;
 	struct tunnel_peer *peer = tunnel_peers_find(&gateway->peers, number, &session);
 	bool newest = false;
-	long bytes = -EBADMSG;
+	long bytes = tunnel_unseal(tunnel, session, datagram, &newest);
 
-	if (peer)
-		bytes = tunnel_session_unseal(session, (uint8_t *)datagram->data, datagram->bytes,
-					      &newest);
-	if (bytes < 0) {
-		link_count(bytes == -EALREADY ? &counters->rx_dropped : &counters->rx_malformed, 1);
-		return -EBADMSG;
-	}
+	if (bytes < 0)
+		return bytes;
 	peer_heard(gateway, peer, session, datagram, newest);
 	if (tunnel_is_bye(datagram, bytes)) {
 		peer_leave(gateway, peer, "bye");
 		return 0;
 	}
 	if (tunnel_is_keepalive(bytes)) {
-		tunnel_sign_send(&gateway->tunnel, peer->current, &peer->way, TUNNEL_KEEPALIVE);
+		tunnel_sign_send(tunnel, peer->current, &peer->way, TUNNEL_KEEPALIVE);
 		return 0;
 	}
 	if (bytes >= 12 &&
 	    !tunnel_peers_learn(&gateway->peers, peer,
 				(const uint8_t *)datagram->data + TUNNEL_BEFORE + 6)) {
-		link_count(&counters->rx_dropped, 1);
+		link_count(&tunnel->link.counters.rx_dropped, 1);
 		return -EBADMSG;
 	}
 	return bytes;
@@ -307,22 +301,9 @@ static long datagram_open(struct gateway *gateway, const struct datagram *datagr
 static long gateway_rx(struct link *link, const struct lkl_iovec *iov, int count)
 {
 	struct gateway *gateway = gateway_of(link);
-	struct datagram datagram;
-	uint32_t number;
 
 	news_take(gateway);
-	tunnel_flush(&gateway->tunnel);
-	for (int i = 0; i < TUNNEL_SIGNS_MAX; i++) {
-		long bytes = tunnel_receive(&gateway->tunnel, &datagram, &number);
-
-		if (bytes > 0)
-			bytes = datagram_open(gateway, &datagram, number);
-		if (bytes < 0)
-			return bytes;
-		if (bytes)
-			return tunnel_deliver(&gateway->tunnel, iov, count, &datagram, bytes);
-	}
-	return tunnel_again(&gateway->tunnel);
+	return tunnel_rx(&gateway->tunnel, iov, count, data_open);
 }
 
 /* Return: where a frame goes, or NULL: it is none. */
@@ -427,12 +408,8 @@ static int gateway_start(struct gateway *gateway, const struct link_gateway *set
 {
 	const struct sockaddr_in *in = (const void *)&settings->listen;
 	int fd = udp_open(settings->listen.ss_family, &settings->listen, ntohs(in->sin_port), "");
-	int err;
+	int err = tunnel_start(&gateway->tunnel, fd, control_event);
 
-	gateway->tunnel.in.fd = gateway->tunnel.out.fd = gateway->tunnel.control.fd = -1;
-	if (fd < 0)
-		return fd;
-	err = tunnel_start(&gateway->tunnel, fd, control_event);
 	if (!err)
 		err = local_addresses_want(fd, settings->listen.ss_family);
 	if (!err)

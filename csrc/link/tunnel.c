@@ -18,6 +18,9 @@
 #include "frame.h"
 #include "segments.h"
 
+/* Datagrams without a frame that are looked at in one go. */
+#define WITHOUT_FRAME_MAX 64
+
 static struct tunnel *tunnel_of(struct link *link)
 {
 	return (struct tunnel *)link;
@@ -121,54 +124,99 @@ bool tunnel_arrival_take(struct tunnel *tunnel, struct tunnel_arrival *out)
 
 /* ---- what comes */
 
-long tunnel_receive(struct tunnel *tunnel, struct datagram *out, uint32_t *number)
+static long malformed(struct tunnel *tunnel)
 {
-	for (int i = 0; i < TUNNEL_SIGNS_MAX; i++) {
-		enum tunnel_kind kind;
-
-		if (datagrams_next(tunnel->datagrams, out))
-			return -EAGAIN;
-		kind = tunnel_kind_of(out->data, out->bytes, number);
-		if (kind == TUNNEL_KIND_DATA)
-			return (long)out->bytes;
-		if (kind == TUNNEL_NONE) {
-			link_count(&tunnel->link.counters.rx_malformed, 1);
-			return -EBADMSG;
-		}
-		letter_post(tunnel, out);
-	}
-	return tunnel_again(tunnel);
+	link_count(&tunnel->link.counters.rx_malformed, 1);
+	return -EBADMSG;
 }
 
-long tunnel_again(struct tunnel *tunnel)
+long tunnel_unseal(struct tunnel *tunnel, struct tunnel_session *session,
+		   const struct datagram *datagram, bool *newest)
 {
-	host_io_ring(&tunnel->in);
-	return -EAGAIN;
+	long bytes = session ? tunnel_session_unseal(session, (uint8_t *)datagram->data,
+						     datagram->bytes, newest) :
+			       -EBADMSG;
+
+	if (bytes >= 0)
+		return bytes;
+	if (bytes != -EALREADY)
+		return malformed(tunnel);
+	link_count(&tunnel->link.counters.rx_dropped, 1);
+	return -EBADMSG;
 }
 
-long tunnel_deliver(struct tunnel *tunnel, const struct lkl_iovec *iov, int count,
+/* The frame of an unsealed datagram, to who reads. Return: as link_ops.rx. */
+static long deliver(struct tunnel *tunnel, const struct lkl_iovec *iov, int count,
 		    const struct datagram *datagram, long frame_bytes)
 {
 	const char *frame = datagram->data + TUNNEL_BEFORE;
 	struct virtio_net_hdr_v1 header = { 0 };
 
-	if (frame_bytes < ETH_HLEN) {
-		link_count(&tunnel->link.counters.rx_malformed, 1);
-		return -EBADMSG;
-	}
+	if (frame_bytes < ETH_HLEN)
+		return malformed(tunnel);
 	link_checksum_detect(&header, frame, (unsigned long)frame_bytes);
 	return link_frame_deliver(&tunnel->link, iov, count, &header, frame,
 				  (unsigned long)frame_bytes);
 }
 
+long tunnel_rx(struct tunnel *tunnel, const struct lkl_iovec *iov, int count,
+	       tunnel_data_open *data_open)
+{
+	struct datagram datagram;
+	uint32_t number;
+	long bytes;
+
+	tunnel_flush(tunnel);
+	for (int i = 0; i < WITHOUT_FRAME_MAX; i++) {
+		if (datagrams_next(tunnel->datagrams, &datagram))
+			return -EAGAIN;
+		switch (tunnel_kind_of(datagram.data, datagram.bytes, &number)) {
+		case TUNNEL_NONE:
+			return malformed(tunnel);
+		case TUNNEL_KIND_DATA:
+			bytes = data_open(tunnel, &datagram, number);
+			if (bytes < 0)
+				return bytes;
+			if (bytes)
+				return deliver(tunnel, iov, count, &datagram, bytes);
+			break;
+		default:
+			letter_post(tunnel, &datagram);
+		}
+	}
+	/* There may be more. */
+	host_io_ring(&tunnel->in);
+	return -EAGAIN;
+}
+
 /* ---- what leaves */
+
+/* A frame was lost, or what an earlier one had left to be sent. */
+static void lost(struct tunnel *tunnel, int err)
+{
+	link_count(&tunnel->link.counters.tx_dropped, 1);
+	if (err == -EMSGSIZE)
+		link_count(&tunnel->link.counters.tx_too_long, 1);
+}
+
+/* Return: as volley_send(); room for what is held is told. */
+static int volley_leave(struct tunnel *tunnel)
+{
+	int err = volley_send(tunnel->volley);
+
+	if (err == -EAGAIN)
+		host_io_arm(&tunnel->out, EPOLLOUT);
+	return err;
+}
 
 int tunnel_flush(struct tunnel *tunnel)
 {
-	if (!volley_held(tunnel->volley) || volley_send(tunnel->volley) != -EAGAIN)
-		return 0;
-	host_io_arm(&tunnel->out, EPOLLOUT);
-	return -EAGAIN;
+	int err = volley_held(tunnel->volley) ? volley_leave(tunnel) : 0;
+
+	if (!err || err == -EAGAIN)
+		return err;
+	lost(tunnel, err);
+	return 0;
 }
 
 /* Return: 0, or -errno: what is missing is lost. */
@@ -179,18 +227,17 @@ static int segments_seal(struct tunnel *tunnel, struct tunnel_session *session,
 	uint8_t *room;
 	int err;
 
-	for (;;) {
+	while (segments->rest) {
 		room = volley_room(tunnel->volley, TUNNEL_AROUND + segments_bytes_max(segments));
 		if (!room)
-			return segments->rest ? -ENOBUFS : 0;
+			return -ENOBUFS;
 		bytes = segments_next(segments, room + TUNNEL_BEFORE);
-		if (!bytes)
-			return 0;
 		err = tunnel_session_seal(session, room, bytes);
 		if (err)
 			return err;
 		volley_add(tunnel->volley, bytes + TUNNEL_AROUND);
 	}
+	return 0;
 }
 
 long tunnel_send(struct tunnel *tunnel, struct tunnel_session *session, const struct udp_way *way,
@@ -203,20 +250,16 @@ long tunnel_send(struct tunnel *tunnel, struct tunnel_session *session, const st
 	if (!err) {
 		volley_begin(tunnel->volley, way);
 		err = segments_seal(tunnel, session, &segments);
-		sent = volley_send(tunnel->volley);
+		sent = volley_leave(tunnel);
 	}
-	if (sent == -EAGAIN)
-		host_io_arm(&tunnel->out, EPOLLOUT);
-	else if (!err)
+	if (!err && sent != -EAGAIN)
 		err = sent;
-	if (!err) {
-		link_count_tx(&tunnel->link, (unsigned long)bytes);
-		return bytes;
+	if (err) {
+		lost(tunnel, err);
+		return err;
 	}
-	link_count(&tunnel->link.counters.tx_dropped, 1);
-	if (err == -EMSGSIZE)
-		link_count(&tunnel->link.counters.tx_too_long, 1);
-	return err;
+	link_count_tx(&tunnel->link, (unsigned long)bytes);
+	return bytes;
 }
 
 void tunnel_sign_send(struct tunnel *tunnel, struct tunnel_session *session,
@@ -280,6 +323,8 @@ int tunnel_start(struct tunnel *tunnel, int fd,
 	int err;
 
 	tunnel->in.fd = tunnel->out.fd = tunnel->control.fd = -1;
+	if (fd < 0)
+		return fd;
 	err = source_start(&tunnel->in, fd, in_event);
 	/* A copy, for interest of its own. */
 	if (!err)

@@ -26,8 +26,6 @@
 #include "volley.h"
 
 #define TUNNEL_RING 32u
-/* Datagrams without a frame that are looked at in one go. */
-#define TUNNEL_SIGNS_MAX 64
 #define TUNNEL_LETTER_MAX TUNNEL_HELLO_BYTES
 
 /* A handshake datagram. */
@@ -58,10 +56,12 @@ struct tunnel {
 	struct tunnel_arrival arrivals[TUNNEL_RING];
 };
 
-/* fd: owned, and closed if it fails. Return: 0 or -errno. */
+/*
+ * fd: a UDP socket, owned from now on, or -errno, which is returned. Return: 0 or -errno;
+ * tunnel_stop() is to follow in any case.
+ */
 int tunnel_start(struct tunnel *tunnel, int fd,
 		 unsigned (*control)(struct host_io_source *, uint32_t));
-/* Frees what tunnel_start() made. */
 void tunnel_stop(struct tunnel *tunnel);
 static inline struct tunnel *tunnel_of_control(struct host_io_source *source)
 {
@@ -75,17 +75,26 @@ bool tunnel_idle(struct link *link);
 /* ---- data: CPU held */
 
 /*
- * Handshake datagrams are passed on, malformed ones counted. Return: bytes of a datagram of the kind
- * DATA, with its number; -EAGAIN; or -EBADMSG.
+ * What an end makes of a datagram of the kind DATA, with its number. Return: bytes of the frame in
+ * it, unsealed; 0: it was a sign; or -EBADMSG, counted.
  */
-long tunnel_receive(struct tunnel *tunnel, struct datagram *out, uint32_t *number);
-/* There may be more: RX is told once again. Return: -EAGAIN. */
-long tunnel_again(struct tunnel *tunnel);
+typedef long tunnel_data_open(struct tunnel *tunnel, const struct datagram *datagram,
+			      uint32_t number);
+/* link_ops.rx. Handshake datagrams are passed on to control. */
+long tunnel_rx(struct tunnel *tunnel, const struct lkl_iovec *iov, int count,
+	       tunnel_data_open *data_open);
+/*
+ * session: NULL: there is none of its number. Return: bytes, or -EBADMSG, counted; see
+ * tunnel_session_unseal().
+ */
+long tunnel_unseal(struct tunnel *tunnel, struct tunnel_session *session,
+		   const struct datagram *datagram, bool *newest);
 /* Return: false: none. */
 bool tunnel_arrival_take(struct tunnel *tunnel, struct tunnel_arrival *out);
 
 /*
- * Sends what was held back. Return: 0, or -EAGAIN: some still is, and room for it is told as RX.
+ * Sends what was held back; counts what is lost of it. Return: 0, or -EAGAIN: some still is, and room
+ * for it is told as RX.
  */
 int tunnel_flush(struct tunnel *tunnel);
 /*
@@ -107,9 +116,6 @@ static inline bool tunnel_is_bye(const struct datagram *datagram, long frame_byt
 {
 	return frame_bytes == 1 && !datagram->data[TUNNEL_BEFORE];
 }
-/* The frame of an unsealed datagram, to who reads. Return: as link_ops.rx. */
-long tunnel_deliver(struct tunnel *tunnel, const struct lkl_iovec *iov, int count,
-		    const struct datagram *datagram, long frame_bytes);
 
 /* ---- control: a polling thread */
 

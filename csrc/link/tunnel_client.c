@@ -124,21 +124,14 @@ static struct tunnel_session *session_find(struct client *client, uint32_t numbe
 	return NULL;
 }
 
-/* Return: bytes of the frame in the datagram, 0 for a sign, or -EBADMSG. */
-static long datagram_open(struct client *client, const struct datagram *datagram, uint32_t number)
+static long data_open(struct tunnel *tunnel, const struct datagram *datagram, uint32_t number)
 {
-	struct tunnel_session *session = session_find(client, number);
+	struct client *client = (struct client *)tunnel;
 	bool newest;
-	long bytes = -EBADMSG;
+	long bytes = tunnel_unseal(tunnel, session_find(client, number), datagram, &newest);
 
-	if (session)
-		bytes = tunnel_session_unseal(session, (uint8_t *)datagram->data, datagram->bytes,
-					      &newest);
-	if (bytes < 0) {
-		link_count(bytes == -EALREADY ? &client->tunnel.link.counters.rx_dropped :
-						&client->tunnel.link.counters.rx_malformed, 1);
-		return -EBADMSG;
-	}
+	if (bytes < 0)
+		return bytes;
 	client->heard = true;
 	if (tunnel_is_bye(datagram, bytes)) {
 		/* It does not come back to a session that it has ended. */
@@ -155,22 +148,9 @@ static long datagram_open(struct client *client, const struct datagram *datagram
 static long client_rx(struct link *link, const struct lkl_iovec *iov, int count)
 {
 	struct client *client = client_of(link);
-	struct datagram datagram;
-	uint32_t number;
 
 	news_take(client);
-	tunnel_flush(&client->tunnel);
-	for (int i = 0; i < TUNNEL_SIGNS_MAX; i++) {
-		long bytes = tunnel_receive(&client->tunnel, &datagram, &number);
-
-		if (bytes > 0)
-			bytes = datagram_open(client, &datagram, number);
-		if (bytes < 0)
-			return bytes;
-		if (bytes)
-			return tunnel_deliver(&client->tunnel, iov, count, &datagram, bytes);
-	}
-	return tunnel_again(&client->tunnel);
+	return tunnel_rx(&client->tunnel, iov, count, data_open);
 }
 
 static void client_poll(struct link *link, unsigned events)
@@ -291,12 +271,8 @@ static int uplink_start(struct client *client)
 static int client_start(struct client *client, const struct link_tunnel *settings)
 {
 	int fd = udp_open(settings->remote.ss_family, &settings->source, 0, settings->device);
-	int err;
+	int err = tunnel_start(&client->tunnel, fd, client_control);
 
-	client->tunnel.in.fd = client->tunnel.out.fd = client->tunnel.control.fd = -1;
-	if (fd < 0)
-		return fd;
-	err = tunnel_start(&client->tunnel, fd, client_control);
 	if (!err)
 		err = udp_never_fragment(fd);
 	if (!err)

@@ -233,6 +233,35 @@ static void quiet_tunnel_keeps_its_carrier(void)
 	place_close();
 }
 
+/* The host took none of it, and then will not have it. */
+static void what_was_held_and_is_refused_counts_as_lost(void)
+{
+	const struct udp_way connected = { 0 };
+	struct tunnel *tunnel;
+	char full[100] = { 0 };
+	int fds[2];
+
+	pair_open();
+	tunnel = (struct tunnel *)client.link;
+	EXPECT_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, fds), 0);
+	while (send(fds[0], full, sizeof(full), 0) == sizeof(full))
+		;
+	EXPECT_EQ(dup2(fds[0], tunnel->in.fd), tunnel->in.fd);
+	volley_begin(tunnel->volley, &connected);
+	memset(volley_room(tunnel->volley, 100), 0, 100);
+	volley_add(tunnel->volley, 100);
+	EXPECT_EQ(volley_send(tunnel->volley), -EAGAIN);
+	EXPECT_EQ(tunnel_flush(tunnel), -EAGAIN);
+	EXPECT(!client.link->ops->idle(client.link));
+	EXPECT_EQ(client.link->counters.tx_dropped, 0);
+	close(fds[1]);
+	EXPECT_EQ(tunnel_flush(tunnel), 0);
+	EXPECT(client.link->ops->idle(client.link));
+	EXPECT_EQ(client.link->counters.tx_dropped, 1);
+	close(fds[0]);
+	place_close();
+}
+
 /* The session's time comes after two minutes, whatever the user's patience. */
 static void patient_tunnel_looks_at_its_session_in_time(void)
 {
@@ -400,6 +429,7 @@ int main(void)
 	CASE(gateway_follows_the_client_to_another_port, 20);
 	CASE(silence_takes_the_carrier_and_an_answer_gives_it_back, 30);
 	CASE(quiet_tunnel_keeps_its_carrier, 20);
+	CASE(what_was_held_and_is_refused_counts_as_lost, 20);
 	CASE(patient_tunnel_looks_at_its_session_in_time, 20);
 	CASE(junk_with_a_cookie_does_not_keep_a_client_out, 20);
 	CASE(client_for_whom_there_is_no_place_has_no_carrier, 20);
