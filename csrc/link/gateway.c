@@ -329,7 +329,7 @@ static long gateway_tx(struct link *link, const struct lkl_iovec *iov, int count
 	struct gateway *gateway = gateway_of(link);
 	const uint8_t *to = destination_of(iov, count);
 	struct tunnel_peer *peer;
-	long sent = -ENOTCONN;
+	long sent = -ENOTCONN, one;
 
 	if (tunnel_flush(&gateway->tunnel))
 		return -EAGAIN;
@@ -342,10 +342,14 @@ static long gateway_tx(struct link *link, const struct lkl_iovec *iov, int count
 	} else {
 		for (unsigned i = 0; i < gateway->peers.end; i++) {
 			peer = &gateway->peers.peer[i];
-			if (peer->joined && peer_send(gateway, peer, iov, count) >= 0)
-				sent = (long)link_frame_room(iov, count);
+			if (!peer->joined)
+				continue;
+			one = peer_send(gateway, peer, iov, count);
+			if (sent < 0)
+				sent = one;
 		}
 	}
+	/* To nobody; those of a peer are counted. */
 	if (sent == -ENOTCONN)
 		link_count(&link->counters.tx_dropped, 1);
 	return sent;

@@ -62,6 +62,8 @@ static void sign_send(struct client *client, enum tunnel_sign sign)
 
 static void tick(struct client *client, uint64_t now)
 {
+	bool asks = __atomic_exchange_n(&client->asks, false, __ATOMIC_ACQUIRE);
+
 	if (client->heard)
 		client->heard_ns = now;
 	if (client->sent)
@@ -76,7 +78,7 @@ static void tick(struct client *client, uint64_t now)
 	if (!client->current || tunnel_session_is_due(client->current, now) ||
 	    now - client->heard_ns > client->keepalive_ns * 3 / 2)
 		session_want(client);
-	if (now - client->sent_ns >= client->keepalive_ns ||
+	if (asks || now - client->sent_ns >= client->keepalive_ns ||
 	    (now - client->heard_ns >= client->keepalive_ns &&
 	     now - client->asked_ns >= client->keepalive_ns)) {
 		client->asked_ns = now;

@@ -30,10 +30,14 @@ struct client {
 	bool wanted;			/* a new session */
 	bool narrower;			/* the MTU is to be told */
 
+	/* Control to data; atomic. */
+	bool asks;			/* the gateway, at once */
+
 	/* Control. */
 	struct tunnel_handshake handshake;
 	struct tunnel_offer offer;
 	uint8_t cookie[TUNNEL_COOKIE];
+	bool cookie_used;		/* since a HELLO left in its time */
 	uint64_t hello_ns, hello_wait_ns, tick_ns;
 
 	/* What is told of carrier keeps its order. */

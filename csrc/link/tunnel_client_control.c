@@ -58,9 +58,14 @@ static unsigned letter_read(struct client *client, const struct tunnel_letter *l
 		return 0;
 	if (kind == TUNNEL_KIND_ANSWER)
 		return answer_take(client, letter->text, now);
-	if (kind == TUNNEL_KIND_COOKIE &&
-	    !tunnel_cookie_take(&client->handshake, &client->key, letter->text, client->cookie))
+	if (kind != TUNNEL_KIND_COOKIE ||
+	    tunnel_cookie_take(&client->handshake, &client->key, letter->text, client->cookie))
+		return 0;
+	/* A gateway that is content with none must not be asked as fast as it answers. */
+	if (!client->cookie_used) {
+		client->cookie_used = true;
 		hello_send(client, now);
+	}
 	return 0;
 }
 
@@ -102,8 +107,10 @@ unsigned client_control(struct host_io_source *source, uint32_t epoll_events)
 	(void)epoll_events;
 	while (tunnel_letter_take(&client->tunnel, &letter))
 		events |= letter_read(client, &letter, now);
-	if (client_flag(&client->wanted) && now >= client->hello_ns)
+	if (client_flag(&client->wanted) && now >= client->hello_ns) {
+		client->cookie_used = false;
 		hello_send(client, now);
+	}
 	if (now >= client->tick_ns) {
 		client->tick_ns = now + tick_period(client);
 		client_flag_set(&client->tunnel.tick, true);
@@ -126,7 +133,9 @@ unsigned client_uplink_changed(struct uplink *uplink, bool up)
 	pthread_mutex_lock(&client->carrier_lock);
 	client->uplink_up = up;
 	pthread_mutex_unlock(&client->carrier_lock);
-	/* The gateway is asked at once, and learns where we are. */
+	/* The gateway learns at once where we are. */
+	if (up)
+		client_flag_set(&client->asks, true);
 	client_flag_set(&client->tunnel.tick, true);
 	return carrier_tell(client, LKL_NET_RX);
 }

@@ -276,6 +276,38 @@ static void patient_tunnel_looks_at_its_session_in_time(void)
 	place_close();
 }
 
+/* As one does whose secrets are not those of the gateway that the next HELLO comes to. */
+static void gateway_that_takes_no_cookie_is_asked_ever_more_slowly(void)
+{
+	const uint8_t cookie[TUNNEL_COOKIE] = { 1 };
+	uint8_t answer[TUNNEL_COOKIE_BYTES];
+	double began = now_ms(), now = began;
+	unsigned hellos = 0;
+	struct tunnel_key key;
+
+	place_open();
+	cut = true;
+	EXPECT_EQ(tunnel_key_set(&key, keys[0]), 0);
+	client_open(keys[0]);
+	while (hellos < 5) {
+		EXPECT(now - began < 10000);
+		step();
+		now = now_ms();
+		for (; hellos < kept_count; hellos++) {
+			const uint8_t *hello = (const uint8_t *)kept[hellos].data;
+
+			EXPECT_EQ(hello[1], TUNNEL_KIND_HELLO);
+			/* The second follows the first at once, with the cookie. */
+			EXPECT_EQ(!memcmp(hello + TUNNEL_AT_COOKIE, cookie, TUNNEL_COOKIE), hellos > 0);
+			EXPECT(hellos < 2 || now - began >= 400);
+			EXPECT(hellos < 4 || now - began >= 2000);
+			EXPECT_EQ(tunnel_cookie_make(&key, hello, cookie, answer), 0);
+			to_client(answer, sizeof(answer));
+		}
+	}
+	place_close();
+}
+
 /* From somebody who has seen the key's identifier pass. Return: a socket, to which the cookie is bound. */
 static int hello_without_key(uint8_t hello[TUNNEL_HELLO_BYTES])
 {
@@ -431,6 +463,7 @@ int main(void)
 	CASE(quiet_tunnel_keeps_its_carrier, 20);
 	CASE(what_was_held_and_is_refused_counts_as_lost, 20);
 	CASE(patient_tunnel_looks_at_its_session_in_time, 20);
+	CASE(gateway_that_takes_no_cookie_is_asked_ever_more_slowly, 20);
 	CASE(junk_with_a_cookie_does_not_keep_a_client_out, 20);
 	CASE(client_for_whom_there_is_no_place_has_no_carrier, 20);
 	CASE(gateway_started_anew_is_found_again, 30);
