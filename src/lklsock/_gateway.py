@@ -126,23 +126,25 @@ class Gateway:
     def _event(self, line: str) -> Event:
         what, *words = line.split()
         if what in ("refused", "full"):
-            return Event(what, "", address=_address(*words))
+            return Event(what, "", address=address_text(*words))
         name, instance = self._names[int(words[0])], words[1]
         if what == "left":
             self._peers.pop(instance, None)
             return Event(what, name, instance, detail=words[2])
         self._peers[instance] = name
-        return Event(what, name, instance, _address(*words[2:4]), " ".join(words[4:]))
+        return Event(what, name, instance, address_text(*words[2:4]), " ".join(words[4:]))
 
     def close(self) -> None:
         """Says good-bye to the peers, and ends."""
+        # If that fails the links may still report: their descriptor must not become another's.
         self._stack.halt()
         pipe, self._pipe = self._pipe, ()
         for fd in pipe:
             os.close(fd)
 
 
-def _address(host: str, port: str) -> str:
+def address_text(host: str, port: int | str) -> str:
+    """As people write it: "192.0.2.7:4711", "[fd00::7]:4711"."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -171,5 +173,5 @@ class _Hub(Link):
                 errno.EADDRNOTAVAIL: f": {self.address} is no address of the host",
                 errno.ELIBACC: f": {NO_LIBCRYPTO}",
             }.get(number, "")
-            where = _address(self.address, str(self.port))
+            where = address_text(self.address, self.port)
             raise OSError(number, f"gateway at {where}: {os.strerror(number)}{hint}") from None

@@ -140,9 +140,9 @@ def _tunnels(count: int) -> str:
 
 
 def _greet(options: argparse.Namespace, listen: Sequence[Listen], names: list[str]) -> None:
-    where = ", ".join(
-        f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in listen
-    )
+    from .._gateway import address_text
+
+    where = ", ".join(address_text(*each) for each in listen)
     _say(f"listening on {where} for {', '.join(names)}")
     if options.fd is None and not options.quiet:
         _say("once, as root, so that the peers reach this host, and through it what it reaches:")

@@ -67,7 +67,7 @@ class Link:
             packed_mac(self.mac)
         if self.metric is not None and not 1 <= self.metric < 2**32:
             raise ValueError(f"metric must be 1 to 2**32 - 1, not {self.metric}")
-        if self.uplink is not None and not _is_address(self.uplink):
+        if self.uplink is not None and numeric_address(self.uplink) is None:
             check_name(self.uplink, "uplink")
         if isinstance(self.addresses, str):
             if self.addresses not in AUTOMATIC:
@@ -200,12 +200,20 @@ def check_name(name: str, attribute: str = "name") -> None:
         )
 
 
-def _is_address(text: str) -> bool:
+def parse_address(text: str, attribute: str) -> Address:
+    """An address; a ValueError names the attribute."""
     try:
-        ipaddress.ip_address(text)
+        return ipaddress.ip_address(text)
+    except ValueError as error:
+        raise ValueError(f"{attribute}: {error}") from None
+
+
+def numeric_address(text: str) -> Address | None:
+    """The address, or None: it is the name of something."""
+    try:
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _following(opened: _lkl.Link, uplink: str) -> _lkl.Link:

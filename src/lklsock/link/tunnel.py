@@ -14,7 +14,15 @@ from typing import Any
 
 from .. import _lkl
 from ._tunnel_key import Key, read_keys
-from .description import CHILD, Link, check_name, settled_mac
+from .description import (
+    CHILD,
+    Address,
+    Link,
+    check_name,
+    numeric_address,
+    parse_address,
+    settled_mac,
+)
 
 TUNNEL_PORT = 47890
 _CHILDREN_MAX = 4096
@@ -83,11 +91,7 @@ class Tunnel(Link):
         if isinstance(self.key, str):
             object.__setattr__(self, "key", Key.parse(self.key))
         if self.source is not None:
-            try:
-                source = ipaddress.ip_address(self.source)
-            except ValueError as error:
-                raise ValueError(f"source: {error}") from None
-            remote = _numeric(self.remote)
+            source, remote = parse_address(self.source, "source"), numeric_address(self.remote)
             if remote is not None and source.version != remote.version:
                 raise ValueError(
                     f"source must be of the same family as remote, and {source} is not"
@@ -145,8 +149,8 @@ class Tunnel(Link):
             }.get(number, "")
             raise OSError(number, f"tunnel to {self.remote}: {os.strerror(number)}{hint}") from None
 
-    def _resolved(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-        numeric = _numeric(self.remote)
+    def _resolved(self) -> Address:
+        numeric = numeric_address(self.remote)
         if numeric is not None:
             return numeric
         family = _host.AF_UNSPEC
@@ -158,13 +162,6 @@ class Tunnel(Link):
         except OSError as error:
             raise type(error)(error.errno, f"tunnel to {self.remote}: {error.strerror}") from None
         return ipaddress.ip_address(found[0][4][0])
-
-
-def _numeric(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
 
 
 def _key_of(path: str) -> Key:

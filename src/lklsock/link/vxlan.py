@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 
 from .. import _lkl
-from .description import Link, check_name
+from .description import Link, check_name, parse_address
 
 _PORT = 4789
 _VNI_END = 1 << 24
@@ -58,8 +58,8 @@ class Vxlan(Link):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        remote, source = _address("remote", self.remote), self.source
-        if source is not None and _address("source", source).version != remote.version:
+        remote, source = parse_address(self.remote, "remote"), self.source
+        if source is not None and parse_address(source, "source").version != remote.version:
             raise ValueError(f"source must be of the same family as remote, and {source} is not")
         if not 0 <= self.vni < _VNI_END:
             raise ValueError(f"vni must be 0-{_VNI_END - 1}, not {self.vni}")
@@ -103,10 +103,3 @@ class Vxlan(Link):
                 errno.ENETUNREACH: f": there is no route to {self.remote}",
             }.get(number, "")
             raise OSError(number, f"VXLAN to {self.remote}: {os.strerror(number)}{hint}") from None
-
-
-def _address(name: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
