@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from lklsock import Stack, mptcp, socket
+from lklsock._interface import Interface
 from lklsock.link import Impair, Wire
 
 JOIN_S = 30.0
@@ -113,6 +114,15 @@ def await_true(predicate: Callable[[], bool], client: socket.socket, server: soc
         exchange(client, server)
         pause()
     raise AssertionError("it did not come about")
+
+
+def await_carrier(interface: Interface, carrier: bool = True) -> None:
+    """Until the interface has it, or has it no more."""
+    for _ in range(round(JOIN_S / 0.005)):
+        if interface.carrier == carrier:
+            return
+        pause()
+    raise AssertionError(f"carrier did not become {carrier}")
 
 
 def pause(seconds: float = 0.005) -> None:

@@ -5,8 +5,11 @@
 #include "double.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "expect.h"
 
@@ -127,6 +130,34 @@ void link_end_await(struct link *link, struct upper_double *upper)
 		EXPECT(host_futex_wait(&upper->serial, serial, deadline) != -ETIMEDOUT);
 	}
 	__atomic_and_fetch(&upper->events, ~LKL_NET_DOWN, __ATOMIC_SEQ_CST);
+}
+
+void killed_peer_takes_the_carrier(int type, int (*open)(int fd, struct link **out))
+{
+	static char sent[LKL_VNET_HDR + 60];
+	struct upper_double upper;
+	struct link *link;
+	int fds[2], status;
+	pid_t child;
+
+	EXPECT_EQ(socketpair(AF_UNIX, type, 0, fds), 0);
+	host_io_fork_prepare();
+	child = fork();
+	if (!child) {
+		close(fds[0]);
+		pause();
+		_exit(0);
+	}
+	host_io_fork_parent();
+	close(fds[1]);
+	EXPECT_EQ(open(fds[0], &link), 0);
+	upper_double_set(&upper, link);
+	link->ops->poll(link, LKL_NET_RX);
+	EXPECT_EQ(frame_send(link, sent, frame_make(sent, 60, 3)), sizeof(sent));
+	kill(child, SIGKILL);
+	EXPECT_EQ(waitpid(child, &status, 0), child);
+	upper_double_await(&upper, LKL_NET_DOWN);
+	link->ops->close(link);
 }
 
 double now_ms(void)

@@ -35,6 +35,9 @@ long frame_await(struct link *link, struct upper_double *upper, char *frame);
 /* Until LKL_NET_DOWN, asking again after every other event, as the kernel does. */
 void link_end_await(struct link *link, struct upper_double *upper);
 
+/* What is so of a link over a unix socket of this type, whose peer is a process. */
+void killed_peer_takes_the_carrier(int type, int (*open)(int fd, struct link **out));
+
 /* Milliseconds on CLOCK_MONOTONIC. */
 double now_ms(void);
 

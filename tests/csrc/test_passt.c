@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "passt_peer.h"
 
@@ -275,27 +274,7 @@ static void half_closed_peer_counts_as_gone(void)
 
 static void killed_peer_process_is_carrier_loss(void)
 {
-	int fds[2], status;
-	pid_t child;
-
-	EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-	host_io_fork_prepare();
-	child = fork();
-	if (!child) {
-		close(fds[0]);
-		pause();
-		_exit(0);
-	}
-	host_io_fork_parent();
-	close(fds[1]);
-	EXPECT_EQ(link_passt_open(fds[0], &link_), 0);
-	upper_double_set(&upper, link_);
-	link_->ops->poll(link_, LKL_NET_RX);
-	EXPECT_EQ(frame_send(link_, sent, frame_make(sent, 60, 3)), 72);
-	kill(child, SIGKILL);
-	EXPECT_EQ(waitpid(child, &status, 0), child);
-	upper_double_await(&upper, LKL_NET_DOWN);
-	link_->ops->close(link_);
+	killed_peer_takes_the_carrier(SOCK_STREAM, link_passt_open);
 }
 
 static uint16_t checksum_of(const char *frame, unsigned long tcp, unsigned pseudo, unsigned length)

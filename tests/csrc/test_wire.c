@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
 #include "double.h"
 #include "expect.h"
@@ -157,29 +156,7 @@ static void end_met_by_tx_alone_is_carrier_loss(void)
 
 static void killed_peer_process_is_carrier_loss(void)
 {
-	struct link *link;
-	struct upper_double upper;
-	int fds[2], status;
-	pid_t child;
-
-	EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
-	host_io_fork_prepare();
-	child = fork();
-	if (!child) {
-		close(fds[0]);
-		pause();
-		_exit(0);
-	}
-	host_io_fork_parent();
-	close(fds[1]);
-	EXPECT_EQ(link_wire_open(fds[0], &link), 0);
-	upper_double_set(&upper, link);
-	link->ops->poll(link, LKL_NET_RX);
-	EXPECT_EQ(frame_send(link, sent, frame_make(sent, 60, 3)), 72);
-	kill(child, SIGKILL);
-	EXPECT_EQ(waitpid(child, &status, 0), child);
-	upper_double_await(&upper, LKL_NET_DOWN);
-	link->ops->close(link);
+	killed_peer_takes_the_carrier(SOCK_SEQPACKET, link_wire_open);
 }
 
 static void half_closed_peer_counts_as_gone(void)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import required
 from far_gateway import FarGateway
+from far_network import PATHS, cable, connected_to_far, underlay, underlay_cable
 from host_network import (
     command,
     make_namespace,
@@ -18,15 +19,13 @@ from host_network import (
     requires_tun,
 )
 from own_process import in_own_process
-from test_vxlan import listener, underlay
-from worlds import JOIN_S, Transfer, await_true, pause
+from worlds import Transfer, await_carrier, await_true
 
-from lklsock import default_stack, mptcp, socket
+from lklsock import default_stack, mptcp
 from lklsock.link import Key, Tunnel
 
 pytestmark = [pytest.mark.root, requires_root, requires_tun]
 
-PATHS = (0, 1)
 KEY = Key(bytes(range(32)))
 INNER_MTU = 1426
 
@@ -49,19 +48,6 @@ def router(namespace: str) -> Iterator[str]:
     remove_namespace(name)
 
 
-def cable(near: str | None, near_end: str, there: str, far: str, far_end: str, here: str) -> None:
-    """A veth pair from one namespace (None: this one) to another."""
-    inside = ["-n", near] if near else []
-    command(
-        *("ip", *inside, "link", "add", near_end, "type", "veth"), "peer", far_end, "netns", far
-    )
-    more = ["nodad"] if ":" in here else []
-    command("ip", *inside, "addr", "add", here, "dev", near_end, *more)
-    command("ip", "-n", far, "addr", "add", there, "dev", far_end, *more)
-    command("ip", *inside, "link", "set", near_end, "up")
-    command("ip", "-n", far, "link", "set", far_end, "up")
-
-
 def make_far_tap(far: str) -> None:
     command("ip", "-n", far, "tuntap", "add", "dev", "tap0", "mode", "tap", "vnet_hdr")
     for path in PATHS:
@@ -76,20 +62,14 @@ def gateway(far: str, listen: str = "0.0.0.0") -> Iterator[FarGateway]:
         yield running
 
 
-def await_carrier(name: str, wanted: bool = True) -> None:
-    for _ in range(3000):
-        if default_stack().interface(name).carrier == wanted:
-            return
-        pause()
-    raise AssertionError(f"carrier did not become {wanted}")
+def await_tunnel(path: int, carrier: bool = True) -> None:
+    await_carrier(default_stack().interface(f"tunnel{path}"), carrier)
 
 
 def two_paths(far: str, family: str = "v4", keepalive_s: float = 0.5) -> None:
     """A cable for each path, and a tunnel bound to its end of it."""
-    length = 28 if family == "v4" else 64
     for path in PATHS:
-        there, here = underlay(family, path, 1), underlay(family, path, 2)
-        cable(None, f"near{path}", f"{there}/{length}", far, f"far{path}", f"{here}/{length}")
+        there, here = underlay_cable(far, family, path)
         # One address of the gateway's serves both paths, or each its own: this is the latter.
         default_stack().add_link(
             Tunnel(remote=there, source=here, key=KEY, keepalive_s=keepalive_s),
@@ -99,14 +79,9 @@ def two_paths(far: str, family: str = "v4", keepalive_s: float = 0.5) -> None:
 
 
 def tcp_both_ways(far: str) -> None:
-    with listener(far, 0) as listening:
-        there = ("10.0.0.1", listening.getsockname()[1])
-        with socket.create_connection(there, timeout=JOIN_S) as client:
-            server, _ = listening.accept()
-            server.settimeout(JOIN_S)
-            Transfer(client, server, 5_000_000).finish()
-            Transfer(server, client, 5_000_000).finish()
-            server.close()
+    with connected_to_far(far) as (client, server):
+        Transfer(client, server, 5_000_000).finish()
+        Transfer(server, client, 5_000_000).finish()
 
 
 @pytest.mark.parametrize(("family", "listen"), [("v4", "0.0.0.0"), ("v6", "[::]")])
@@ -115,7 +90,7 @@ def test_tcp_goes_both_ways(namespace: str, far: str, family: str, listen: str) 
     make_far_tap(far)
     with gateway(far, listen) as running:
         two_paths(far, family)
-        await_carrier("tunnel0")
+        await_tunnel(0)
         assert "joined" in running.expect("joined")
         tcp_both_ways(far)
         counters = default_stack().interface("tunnel0").counters()
@@ -136,25 +111,18 @@ def test_mptcp_goes_on_when_one_underlay_is_cut(namespace: str, far: str) -> Non
         mptcp.limits(subflows=8, add_addr_accepted=8)
         mptcp.endpoint_add("10.1.0.2", ifname="tunnel1")
         for path in PATHS:
-            await_carrier(f"tunnel{path}")
-        with listener(far, host.IPPROTO_MPTCP) as listening:
-            client = socket.socket()
-            client.settimeout(JOIN_S)
-            client.connect(("10.0.0.1", listening.getsockname()[1]))
-            server, _ = listening.accept()
-            server.settimeout(JOIN_S)
+            await_tunnel(path)
+        with connected_to_far(far, host.IPPROTO_MPTCP) as (client, server):
             await_true(lambda: client.mptcp.subflows == 1, client, server)
             transfer = Transfer(client, server, 16_000_000)
             transfer.await_received(2_000_000)
             # Silently: only what was sent before it has left there.
             command("ip", "-n", far, "link", "set", "far0", "down")
-            await_carrier("tunnel0", wanted=False)
+            await_tunnel(0, carrier=False)
             transfer.finish()
             assert default_stack().interface("tunnel1").carrier
             command("ip", "-n", far, "link", "set", "far0", "up")
-            await_carrier("tunnel0")
-            client.close()
-            server.close()
+            await_tunnel(0)
 
 
 @in_own_process
@@ -162,13 +130,35 @@ def test_bound_tunnel_loses_its_carrier_with_its_address(namespace: str, far: st
     make_far_tap(far)
     with gateway(far):
         two_paths(far, keepalive_s=60)
-        await_carrier("tunnel0")
+        await_tunnel(0)
         here = f"{underlay('v4', 0, 2)}/28"
         command("ip", "addr", "del", here, "dev", "near0")
-        await_carrier("tunnel0", wanted=False)
+        await_tunnel(0, carrier=False)
         command("ip", "addr", "add", here, "dev", "near0")
-        await_carrier("tunnel0")
+        await_tunnel(0)
         assert default_stack().interface("tunnel1").carrier
+
+
+@in_own_process
+def test_gateway_learns_of_another_address_when_the_device_is_back(
+    namespace: str, far: str
+) -> None:
+    make_far_tap(far)
+    there, here = underlay_cable(far, "v4", 0)
+    default_stack().sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+    with gateway(far) as running:
+        link = Tunnel(remote=there, device="near0", key=KEY, keepalive_s=60)
+        default_stack().add_link(link, addresses=["10.0.0.2/24"])
+        await_tunnel(0)
+        running.expect(f"joined from {here}:")
+        command("ip", "link", "set", "near0", "down")
+        await_tunnel(0, carrier=False)
+        other = underlay("v4", 0, 3)
+        command("ip", "addr", "del", f"{here}/28", "dev", "near0")
+        command("ip", "addr", "add", f"{other}/28", "dev", "near0")
+        command("ip", "link", "set", "near0", "up")
+        # The stack has nothing to send, and the keep-alive's time is far.
+        running.expect(f"is now at {other}:")
 
 
 NAT_RULES = (
@@ -201,11 +191,7 @@ def test_nat_may_forget_and_change_its_address(namespace: str, router: str, far:
     with gateway(far) as running:
         tunnel_through_nat()
         running.expect("joined from 192.0.2.7:")
-        with listener(far, 0) as listening:
-            client = socket.create_connection(("10.0.0.1", listening.getsockname()[1]), JOIN_S)
-            client.settimeout(JOIN_S)
-            server, _ = listening.accept()
-            server.settimeout(JOIN_S)
+        with connected_to_far(far) as (client, server):
             transfer = Transfer(client, server, 8_000_000)
             transfer.await_received(500_000)
             # With the address go its translations.
@@ -216,8 +202,6 @@ def test_nat_may_forget_and_change_its_address(namespace: str, router: str, far:
             transfer.finish()
             # And in the other direction, which only keep-alives have kept open.
             Transfer(server, client, 2_000_000).finish()
-            client.close()
-            server.close()
 
 
 @in_own_process
@@ -226,26 +210,19 @@ def test_unbound_tunnel_follows_the_routes_of_the_host(namespace: str, far: str)
     make_far_tap(far)
     command("ip", "-n", far, "addr", "add", "198.51.100.1/32", "dev", "lo")
     for path in PATHS:
-        there, here = underlay("v4", path, 1), underlay("v4", path, 2)
-        cable(None, f"near{path}", f"{there}/28", far, f"far{path}", f"{here}/28")
+        underlay_cable(far, "v4", path)
     command("ip", "route", "add", "198.51.100.1/32", "via", underlay("v4", 0, 1))
     with gateway(far) as running:
         link = Tunnel(remote="198.51.100.1", key=KEY, keepalive_s=0.2)
         default_stack().add_link(link, addresses=["10.0.0.2/24"], gateway="10.0.0.1")
         running.expect(f"joined from {underlay('v4', 0, 2)}:")
-        with listener(far, 0) as listening:
-            client = socket.create_connection(("10.0.0.1", listening.getsockname()[1]), JOIN_S)
-            client.settimeout(JOIN_S)
-            server, _ = listening.accept()
-            server.settimeout(JOIN_S)
+        with connected_to_far(far) as (client, server):
             transfer = Transfer(client, server, 8_000_000)
             transfer.await_received(500_000)
             command("ip", "route", "replace", "198.51.100.1/32", "via", underlay("v4", 1, 1))
             command("ip", "link", "set", "near0", "down")
             running.expect(f"is now at {underlay('v4', 1, 2)}:")
             transfer.finish()
-            client.close()
-            server.close()
 
 
 @in_own_process
@@ -253,15 +230,10 @@ def test_narrower_path_lowers_the_mtu(namespace: str, far: str) -> None:
     make_far_tap(far)
     with gateway(far):
         two_paths(far)
-        await_carrier("tunnel0")
-        with listener(far, 0) as listening:
-            there = ("10.0.0.1", listening.getsockname()[1])
-            with socket.create_connection(there, timeout=JOIN_S) as client:
-                server, _ = listening.accept()
-                server.settimeout(JOIN_S)
-                command("ip", "link", "set", "near0", "mtu", "1280")
-                Transfer(client, server, 1_000_000).finish()
-                server.close()
+        await_tunnel(0)
+        with connected_to_far(far) as (client, server):
+            command("ip", "link", "set", "near0", "mtu", "1280")
+            Transfer(client, server, 1_000_000).finish()
         assert default_stack().interface("tunnel0").counters()["tx_too_long"] > 0
 
 
@@ -270,8 +242,8 @@ def test_ctrl_c_ends_the_gateway_and_its_peers_know(namespace: str, far: str) ->
     make_far_tap(far)
     with gateway(far) as running:
         two_paths(far, keepalive_s=60)
-        await_carrier("tunnel0")
-        await_carrier("tunnel1")
+        await_tunnel(0)
+        await_tunnel(1)
         assert running.end(signal.SIGINT) == 130
-        await_carrier("tunnel0", wanted=False)
+        await_tunnel(0, carrier=False)
         assert "Traceback" not in "".join(running.lines)

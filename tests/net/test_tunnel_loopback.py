@@ -12,7 +12,7 @@ from typing import Any
 import required
 from far_gateway import FarGateway, free_port, no_secret_in
 from own_process import in_own_process
-from worlds import JOIN_S, Transfer, pause
+from worlds import JOIN_S, Transfer, await_carrier
 
 from lklsock import Stack, set_default_stack, socket
 from lklsock.link import Fd, Impair, Key, Pcap, Tunnel, Wire
@@ -31,14 +31,6 @@ def gateway(keys: dict[str, Key], *ports: int) -> Iterator[tuple[FarGateway, Sta
     server.add_link(Fd(far.detach()), addresses=[f"{SERVER}/24"])
     with running:
         yield running, server
-
-
-def await_carrier(interface: Any, wanted: bool = True) -> None:
-    for _ in range(3000):
-        if interface.carrier == wanted:
-            return
-        pause()
-    raise AssertionError(f"carrier did not become {wanted}")
 
 
 @contextmanager
@@ -145,14 +137,14 @@ def test_connection_outlives_the_gateway() -> None:
         transfer = Transfer(near, far, 8_000_000)
         transfer.await_received(1_000_000)
         first.end(signal.SIGKILL)
-        await_carrier(interface, wanted=False)
+        await_carrier(interface, carrier=False)
         with FarGateway(*at, keys={"laptop": key}, fds=[near_end.fileno()]) as second:
             second.expect("joined")
             await_carrier(interface)
             transfer.finish()
             # A good-bye is heard at once.
             assert second.end() == 0
-            await_carrier(interface, wanted=False)
+            await_carrier(interface, carrier=False)
     near_end.close()
 
 

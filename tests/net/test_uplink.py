@@ -6,7 +6,7 @@ import re
 import pytest
 from host_network import command, make_tap, requires_root, requires_tun
 from own_process import in_own_process
-from worlds import JOIN_S, pause
+from worlds import await_carrier
 
 from lklsock import default_stack
 from lklsock.link import Impair, Tap
@@ -21,15 +21,6 @@ def make_uplink() -> None:
         command("ip", "link", "set", device, "up")
 
 
-def await_carrier(carrier: bool) -> None:
-    interface = default_stack().interface("tap0")
-    for _ in range(round(JOIN_S / 0.005)):
-        if interface.carrier == carrier:
-            return
-        pause()
-    raise AssertionError(f"carrier is not {carrier}")
-
-
 @pytest.mark.parametrize("uplink", ["up0", "192.0.2.7"])
 @pytest.mark.parametrize("impaired", [False, True])
 @in_own_process
@@ -37,8 +28,8 @@ def test_link_has_the_carrier_of_its_uplink(namespace: str, uplink: str, impaire
     make_uplink()
     make_tap("tap0", "10.0.0.1/24")
     tap = Tap("tap0", uplink=uplink)
-    default_stack().add_link(Impair(tap, delay_ms=1) if impaired else tap)
-    await_carrier(True)
+    interface = default_stack().add_link(Impair(tap, delay_ms=1) if impaired else tap)
+    await_carrier(interface)
     for change in (
         "link set net0 {down|up}",
         "addr {del|add} 192.0.2.7/24 dev up0",
@@ -47,7 +38,7 @@ def test_link_has_the_carrier_of_its_uplink(namespace: str, uplink: str, impaire
         before, lose, regain, after = re.split(r"[{|}]", change)
         for middle, carrier in ((lose, False), (regain, True)):
             command("ip", *f"{before}{middle}{after}".split())
-            await_carrier(carrier)
+            await_carrier(interface, carrier)
 
 
 @in_own_process

@@ -4,23 +4,21 @@ import socket as host
 from collections.abc import Iterator
 
 import pytest
+from far_network import PATHS, connected_to_far, listener, underlay_cable
 from host_network import (
     command,
-    in_namespace,
     make_namespace,
     remove_namespace,
     requires_host_mptcp,
     requires_root,
 )
 from own_process import in_own_process
-from worlds import JOIN_S, Transfer, await_true
+from worlds import JOIN_S, Transfer, await_carrier, await_true
 
 from lklsock import default_stack, mptcp, socket
 from lklsock.link import Vxlan
 
 pytestmark = [pytest.mark.root, requires_root]
-
-PATHS = (0, 1)
 
 
 @pytest.fixture
@@ -32,21 +30,10 @@ def gateway(namespace: str) -> Iterator[str]:
     remove_namespace(name)
 
 
-def underlay(family: str, path: int, number: int) -> str:
-    return f"192.0.2.{16 * path + number}" if family == "v4" else f"2001:db8:{path}::{number}"
-
-
 def connect(namespace: str, gateway: str, family: str) -> None:
     """A cable for each path, a vxlan device at its far end, and a link of the stack's."""
     for path in PATHS:
-        near, far = f"near{path}", f"far{path}"
-        there, here = underlay(family, path, 1), underlay(family, path, 2)
-        command("ip", "link", "add", near, "type", "veth", "peer", far, "netns", gateway)
-        length, more = ("28", []) if family == "v4" else ("64", ["nodad"])
-        command("ip", "addr", "add", f"{here}/{length}", "dev", near, *more)
-        command("ip", "-n", gateway, "addr", "add", f"{there}/{length}", "dev", far, *more)
-        command("ip", "link", "set", near, "up")
-        command("ip", "-n", gateway, "link", "set", far, "up")
+        there, here = underlay_cable(gateway, family, path)
         vxlan = ("type", "vxlan", "id", f"{7 + path}", "local", there, "remote", here)
         device = f"vx{path}"
         command("ip", "-n", gateway, "link", "add", device, *vxlan, "dstport", "4789")
@@ -59,32 +46,15 @@ def connect(namespace: str, gateway: str, family: str) -> None:
         )
 
 
-def listener(gateway: str, proto: int) -> host.socket:
-    def make() -> host.socket:
-        sock = host.socket(host.AF_INET, host.SOCK_STREAM, proto)
-        sock.settimeout(JOIN_S)
-        sock.bind(("", 0))
-        sock.listen(64)
-        return sock
-
-    made: host.socket = in_namespace(gateway, make)
-    return made
-
-
 @pytest.mark.parametrize("family", ["v4", "v6"])
 @in_own_process
 def test_tcp_goes_both_ways(namespace: str, gateway: str, family: str) -> None:
     connect(namespace, gateway, family)
     interface = default_stack().interface("vxlan0")
-    with listener(gateway, 0) as listening:
-        there = ("10.0.0.1", listening.getsockname()[1])
-        with socket.create_connection(there, timeout=JOIN_S) as client:
-            server, _ = listening.accept()
-            server.settimeout(JOIN_S)
-            # The gateway's frames, too, are those of a kernel: long, and with checksums to finish.
-            Transfer(client, server, 3_000_000).finish()
-            Transfer(server, client, 3_000_000).finish()
-            server.close()
+    with connected_to_far(gateway) as (client, server):
+        # The gateway's frames, too, are those of a kernel: long, and with checksums to finish.
+        Transfer(client, server, 3_000_000).finish()
+        Transfer(server, client, 3_000_000).finish()
     counters = interface.counters()
     assert counters["rx_malformed"] == 0
     assert counters["tx_too_long"] == 0
@@ -97,35 +67,22 @@ def test_mptcp_goes_on_when_one_underlay_is_cut(namespace: str, gateway: str) ->
     command("ip", "-n", gateway, "mptcp", "limits", "set", "subflow", "8", "add_addr_accepted", "8")
     mptcp.limits(subflows=8, add_addr_accepted=8)
     mptcp.endpoint_add("10.1.0.2", ifname="vxlan1")
-    with listener(gateway, host.IPPROTO_MPTCP) as listening:
-        client = socket.socket()
-        client.settimeout(JOIN_S)
-        client.connect(("10.0.0.1", listening.getsockname()[1]))
-        server, _ = listening.accept()
-        server.settimeout(JOIN_S)
+    with connected_to_far(gateway, host.IPPROTO_MPTCP) as (client, server):
         await_true(lambda: client.mptcp.subflows == 1, client, server)
         transfer = Transfer(client, server, 16_000_000)
         transfer.await_received(2_000_000)
         command("ip", "link", "set", "near0", "down")
         transfer.finish()
-        for _ in iter(lambda: default_stack().interface("vxlan0").carrier, False):
-            pass
-        client.close()
-        server.close()
+        await_carrier(default_stack().interface("vxlan0"), False)
 
 
 @in_own_process
 def test_narrower_path_lowers_the_mtu(namespace: str, gateway: str) -> None:
     connect(namespace, gateway, "v4")
     interface = default_stack().interface("vxlan0")
-    with listener(gateway, 0) as listening:
-        there = ("10.0.0.1", listening.getsockname()[1])
-        with socket.create_connection(there, timeout=JOIN_S) as client:
-            server, _ = listening.accept()
-            server.settimeout(JOIN_S)
-            command("ip", "link", "set", "near0", "mtu", "1280")
-            Transfer(client, server, 1_000_000).finish()
-            server.close()
+    with connected_to_far(gateway) as (client, server):
+        command("ip", "link", "set", "near0", "mtu", "1280")
+        Transfer(client, server, 1_000_000).finish()
     assert interface.counters()["tx_too_long"] > 0
 
 
@@ -135,7 +92,7 @@ def test_what_the_host_has_no_room_for_is_sent_later(namespace: str, gateway: st
     # Slower than the stack, and it never drops: the socket's buffer fills.
     slow = ("tbf", "rate", "600mbit", "burst", "128kb", "limit", "200000000")
     command("tc", "qdisc", "add", "dev", "near0", "root", *slow)
-    with listener(gateway, 0) as listening:
+    with listener(gateway) as listening:
         there = ("10.0.0.1", listening.getsockname()[1])
         clients = [socket.create_connection(there, timeout=JOIN_S) for _ in range(32)]
         servers = [listening.accept()[0] for _ in clients]
