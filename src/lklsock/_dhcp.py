@@ -137,18 +137,14 @@ class DhcpClient:
 
     def _read_news(self) -> None:
         assert self._news is not None
-        try:
-            while True:
-                for state in _rtnetlink.states(self._news.recv(_RECEIVE_BYTES)):
-                    is_ours = state.ifindex == self._interface.ifindex
-                    if is_ours and isinstance(state, _rtnetlink.LinkState):
-                        self._heed(state.usable)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
+        found = _rtnetlink.news(self._news)
+        if found is None:
             self._look()
+            return
+        for state in _rtnetlink.states(found):
+            is_ours = state.ifindex == self._interface.ifindex
+            if is_ours and isinstance(state, _rtnetlink.LinkState):
+                self._heed(state.usable)
 
     def _heed(self, is_usable: bool) -> None:
         """Carrier came or went. A lease is kept as long as it lasts, and confirmed afterwards."""

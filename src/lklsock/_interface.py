@@ -331,7 +331,7 @@ class Interface:
         sock = self._kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _rtnetlink.NETLINK_ROUTE)
         try:
             sock.sendto(_rtnetlink.link_request(self.ifindex), 0, (0, 0))
-            (state,) = _rtnetlink.answers(sock, dump=False)
+            state = next(_rtnetlink.states(_rtnetlink.answers(sock)))
         finally:
             sock.close()
         assert isinstance(state, _rtnetlink.LinkState)

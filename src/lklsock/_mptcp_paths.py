@@ -11,7 +11,6 @@ All of it happens on the stack's netlink thread, called by the kernel's news.
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket as _stdlib
 import time
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from ._netlink import Timer
     from .stack import Stack
 
-_RECEIVE_BYTES = 1 << 16
 _SEND_BUFFERS = "net.ipv4.tcp_wmem"
 _LIMIT = 8
 _UNUSABLE = _rtnetlink.IFA_F_DADFAILED | _rtnetlink.IFA_F_DEPRECATED
@@ -183,23 +181,18 @@ class Paths:
         ) as sock:
             for request in (_rtnetlink.link_request(), _rtnetlink.address_request()):
                 sock.sendto(request, (0, 0))
-                for state in _rtnetlink.answers(sock):
+                for state in _rtnetlink.states(_rtnetlink.answers(sock)):
                     self._note(state)
         self._reconcile()
 
     def _read_routes(self) -> None:
-        try:
-            while True:
-                data = self._routes.recv(_RECEIVE_BYTES)
-                for state in _rtnetlink.states(data):
-                    self._note(state)
-        except BlockingIOError:
-            self._reconcile()
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
-            # More happened than could be told.
+        found = _rtnetlink.news(self._routes)
+        if found is None:
             self._look()
+            return
+        for state in _rtnetlink.states(found):
+            self._note(state)
+        self._reconcile()
 
     def _note(self, state: _rtnetlink.State) -> None:
         if isinstance(state, _rtnetlink.LinkState):

@@ -22,10 +22,8 @@ _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2
 _GET_ADDR, _GET_LIMITS = 3, 6
 _ADDR, _RCV_ADD_ADDRS, _SUBFLOWS = 1, 2, 3
 _ID, _ADDR4, _ADDR6, _PORT, _FLAGS, _IF_IDX = 2, 3, 4, 5, 6, 7
-_ERROR = 2
 _HEADER = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
-_RECEIVE_BYTES = 1 << 16
 
 
 def endpoints_and_limits(kernel: _lkl.Kernel) -> tuple[tuple[Endpoint, ...], Limits]:
@@ -56,15 +54,9 @@ def _ask(
     """The attributes of each answer."""
     body = _HEADER.pack(command, 1, 0) + attribute
     sock.sendto(_rtnetlink.request(kind, flags, body), 0, (0, 0))
-    while True:
-        data = sock.recv(_RECEIVE_BYTES)
-        if data is None:
-            return
-        for answered, answer in _rtnetlink.messages(data):
-            if answered == _rtnetlink.DONE:
-                return
-            if answered != _ERROR:
-                yield _rtnetlink.attributes(answer, _HEADER.size)
+    for answered, answer in _rtnetlink.answers(sock):
+        if answered == kind:
+            yield _rtnetlink.attributes(answer, _HEADER.size)
 
 
 def _endpoint(kernel: _lkl.Kernel, found: dict[int, bytes]) -> Endpoint:

@@ -203,7 +203,7 @@ def interface_of(kernel: _lkl.Kernel, address: Address) -> int | None:
     sock = kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _rtnetlink.NETLINK_ROUTE)
     try:
         sock.sendto(_rtnetlink.address_request(), 0, (0, 0))
-        for found in _rtnetlink.answers(sock):
+        for found in _rtnetlink.states(_rtnetlink.answers(sock)):
             if isinstance(found, _rtnetlink.AddressState) and found.subnet.ip == address:
                 return found.ifindex
     finally:

@@ -6,11 +6,12 @@ Source: rtnetlink(7); linux/rtnetlink.h, linux/if_addr.h.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket as _stdlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ _RTMSG = struct.Struct("=BBBBBBBBI")
 _REQUEST = 1
 DUMP = 0x300
 _ERROR = 2
-DONE = 3
+_DONE = 3
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
@@ -64,6 +65,8 @@ _RECEIVE_BYTES = 1 << 16
 _TYPE = 0x3FFF
 
 Subnet = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+Message = tuple[int, bytes]
+"""Its type and its body."""
 
 
 @dataclass(frozen=True)
@@ -127,47 +130,58 @@ def default_route_request() -> bytes:
     return request(_GETROUTE, DUMP, _RTMSG.pack(_stdlib.AF_INET6, 0, 0, 0, 0, 0, 0, 0, 0))
 
 
-def answers(sock: NetlinkSocket, *, dump: bool = True) -> Iterator[State]:
-    """What the kernel answers to one of the requests.
+def answers(sock: NetlinkSocket) -> Iterator[Message]:
+    """What the kernel answers to a request, up to the end of a dump, or as long as there is more.
 
-    Args:
-        sock: Where it was asked. The kernel answers while it takes the request: nobody waits.
-        dump: Whether it was asked for all.
+    It answers while it takes the request, and goes on in each recv: nobody waits.
 
     Raises:
         OSError: The kernel's error.
     """
-    while True:
-        data = sock.recv(_RECEIVE_BYTES)
-        if data is None:
-            return
-        for kind, body in messages(data):
-            if kind == DONE:
+    while (data := sock.recv(_RECEIVE_BYTES)) is not None:
+        for message in messages(data):
+            if message[0] == _DONE:
                 return
-            yield from _states(kind, body)
-        if not dump:
-            return
+            yield message
 
 
-def states(data: bytes) -> Iterator[State]:
-    """The news in what a socket bound to `GROUPS` has received."""
-    for kind, body in messages(data):
+def news(sock: NetlinkSocket) -> list[Message] | None:
+    """All that has come to a socket that is bound to groups, and does not block.
+
+    None if more happened than could be told: it takes a look at everything.
+    """
+    found: list[Message] = []
+    try:
+        while (data := sock.recv(_RECEIVE_BYTES)) is not None:
+            found += messages(data)
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ENOBUFS:
+            raise
+        return None
+    return found
+
+
+def states(found: Iterable[Message]) -> Iterator[State]:
+    """The interfaces and addresses in `answers` or `news`."""
+    for kind, body in found:
         yield from _states(kind, body)
 
 
-def default_routes(data: bytes) -> Iterator[DefaultRoute]:
-    """IPv6's default routes by a gateway in what was received."""
-    for kind, body in messages(data):
+def default_routes(found: Iterable[Message]) -> Iterator[DefaultRoute]:
+    """IPv6's default routes by a gateway in `answers` or `news`."""
+    for kind, body in found:
         if kind not in (_NEWROUTE, _DELROUTE):
             continue
         family, length, _, _, table, protocol, *_ = _RTMSG.unpack_from(body)
-        found = attributes(body, _RTMSG.size)
+        has = attributes(body, _RTMSG.size)
         if (family, length, table) != (_stdlib.AF_INET6, 0, _MAIN_TABLE):
             continue
-        if _RTA_GATEWAY in found and _RTA_OIF in found:
+        if _RTA_GATEWAY in has and _RTA_OIF in has:
             yield DefaultRoute(
-                struct.unpack("=i", found[_RTA_OIF])[0],
-                ipaddress.ip_address(found[_RTA_GATEWAY]),
+                struct.unpack("=i", has[_RTA_OIF])[0],
+                ipaddress.ip_address(has[_RTA_GATEWAY]),
                 protocol == _RTPROT_RA,
                 kind == _DELROUTE,
             )
@@ -178,7 +192,7 @@ def request(kind: int, flags: int, body: bytes) -> bytes:
     return _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST | flags, 1, 0) + body
 
 
-def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+def messages(data: bytes) -> Iterator[Message]:
     """The type and the body of each message in what was received.
 
     Raises:

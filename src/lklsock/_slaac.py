@@ -7,7 +7,7 @@ Source: RFC 4862; net/ipv6/addrconf.c, net/ipv6/ndisc.c.
 
 from __future__ import annotations
 
-import errno
+import ipaddress
 import logging
 import socket as _stdlib
 import threading
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .link import Address
     from .stack import Stack
 
-_RECEIVE_BYTES = 1 << 16
 _SETTINGS = {
     # Even if the stack forwards.
     "accept_ra": "2",
@@ -101,28 +100,37 @@ class Slaac:
         with self._stack.socket(
             _stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _rtnetlink.NETLINK_ROUTE
         ) as sock:
-            sock.sendto(_rtnetlink.address_request(), (0, 0))
-            for state in _rtnetlink.answers(sock):
-                self._note(state)
-            sock.sendto(_rtnetlink.default_route_request(), (0, 0))
-            for route in _rtnetlink.default_routes(sock.recv(_RECEIVE_BYTES)):
-                self._note_route(route)
+            found: list[_rtnetlink.Message] = []
+            for request in (_rtnetlink.address_request(), _rtnetlink.default_route_request()):
+                sock.sendto(request, (0, 0))
+                found += _rtnetlink.answers(sock)
+        # What has gone unheard of is not among it.
+        ifindex = self._interface.ifindex
+        subnets = {
+            state.subnet for state in _rtnetlink.states(found) if isinstance(state, AddressState)
+        }
+        for subnet in map(ipaddress.ip_interface, list(self.addresses)):
+            if subnet not in subnets:
+                self._note(AddressState(ifindex, subnet, 0, gone=True))
+        routers = {route.gateway for route in _rtnetlink.default_routes(found)}
+        for router in list(self.routers):
+            if router not in routers:
+                self._note_route(DefaultRoute(ifindex, router, is_advertised=True, gone=True))
+        self._heed(found)
 
     def _read(self) -> None:
         assert self._news is not None
-        try:
-            while True:
-                data = self._news.recv(_RECEIVE_BYTES)
-                for state in _rtnetlink.states(data):
-                    self._note(state)
-                for route in _rtnetlink.default_routes(data):
-                    self._note_route(route)
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
+        found = _rtnetlink.news(self._news)
+        if found is None:
             self._look()
+        else:
+            self._heed(found)
+
+    def _heed(self, found: list[_rtnetlink.Message]) -> None:
+        for state in _rtnetlink.states(found):
+            self._note(state)
+        for route in _rtnetlink.default_routes(found):
+            self._note_route(route)
 
     def _note(self, state: _rtnetlink.State) -> None:
         if not isinstance(state, AddressState) or state.ifindex != self._interface.ifindex:

@@ -54,7 +54,6 @@ _INFO, _CONGESTION, _ULP_INFO = 2, 4, 19
 _ULP_MPTCP = 3
 _TOKEN_REMOTE, _TOKEN_LOCAL, _FLAGS, _ID_REMOTE, _ID_LOCAL = 1, 2, 8, 9, 10
 _INFO_TOKEN = struct.Struct("=12xI")
-_RECEIVE_BYTES = 1 << 16
 
 Address = tuple[str, int]
 
@@ -122,17 +121,10 @@ def _request(family: int, protocol: int) -> bytes:
 
 
 def _answers(sock: _lkl.Socket, request: bytes) -> Iterator[bytes]:
-    # The kernel answers while it takes the request, and goes on in each recv: nobody waits.
     sock.sendto(request, 0, (0, 0))
-    while True:
-        data = sock.recv(_RECEIVE_BYTES)
-        if data is None:
-            return
-        for kind, body in _rtnetlink.messages(data):
-            if kind == _rtnetlink.DONE:
-                return
-            if kind == _SOCK_DIAG_BY_FAMILY:
-                yield body
+    for kind, body in _rtnetlink.answers(sock):
+        if kind == _SOCK_DIAG_BY_FAMILY:
+            yield body
 
 
 def _parsed(body: bytes, protocol: int) -> DiagSocket:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import struct
+import threading
 from typing import Any
 
 import pytest
@@ -87,3 +88,32 @@ def test_an_address_that_another_station_has_is_not_used() -> None:
     assert sources(left) == set()
     with pytest.raises(TimeoutError, match="is another station's as well"):
         wire.wait(0)
+
+
+@in_own_process
+def test_an_address_that_goes_while_more_happens_than_can_be_told_is_noticed() -> None:
+    left, right, near = wired()
+    left.sysctl("net.core.rmem_default", 2304)
+    wire = left.add_link(near, addresses=["slaac"])
+    link_local(left), link_local(right)
+    advertise(right, "fd09::")
+    wire.wait(JOIN_S)
+    (slaac,) = wire.automatic
+    subnet = ipaddress.ip_interface(f"{eui64('fd09::', wire.mac)}/64")
+    busy, goes_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        assert goes_on.wait(JOIN_S)
+
+    thread = left.netlink_thread()
+    holder = threading.Thread(target=thread.call, args=(hold,))
+    holder.start()
+    assert busy.wait(JOIN_S)
+    for number in range(64):
+        wire.add_address(f"fd07::{number:x}/128")
+    left.kernel.address_del(wire.ifindex, socket.AF_INET6, subnet.ip.packed, 64)
+    goes_on.set()
+    holder.join()
+    await_that(lambda: slaac.addresses == [])
+    assert str(subnet.ip) not in sources(left)

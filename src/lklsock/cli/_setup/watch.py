@@ -6,7 +6,6 @@ but only who has the device open can use it.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import select
 import socket
@@ -22,7 +21,6 @@ from .plan import Uplink, is_root, uplink_routes
 
 _ROUTES_GROUP = 1 << 6
 _SETTLE_S = 0.02
-_RECEIVE_BYTES = 1 << 16
 
 
 def watch(name: str) -> int:
@@ -46,22 +44,11 @@ def watch(name: str) -> int:
                 _follow(uplink, state)
             select.select([news], [], [])
             time.sleep(_SETTLE_S)
-            _drain(news)
+            # What it is does not matter, nor that some of it was lost: everything is looked at.
+            _rtnetlink.news(news)
             if not Record.of(name).uplinks:
                 print("setup: it has been taken back", file=sys.stderr)
                 return 0
-
-
-def _drain(news: socket.socket) -> None:
-    """What it is does not matter, nor that some of it was lost: everything is looked at."""
-    while True:
-        try:
-            news.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
 
 
 def _follow(uplink: Uplink, state: dict[str, object]) -> None:
