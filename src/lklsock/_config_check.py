@@ -24,7 +24,6 @@ from ._config_keys import (
     POLICY,
     SECTIONS,
     STACK,
-    WAIT_S,
     WRAPPERS,
     link_fields,
 )
@@ -32,6 +31,7 @@ from ._config_lines import Path, line_of
 from ._config_schema import REQUIRED, Field, Fields, expected, fields_of, nearest, nested
 from ._mptcp_endpoints import ENDPOINT_FLAGS
 from ._mptcp_presets import PRESETS
+from ._opening import WAIT_S
 from ._policy import LISTEN, Rule, as_policy
 from ._resolv_conf import Config as DnsConfig
 from ._sysctl import path_of
@@ -51,7 +51,7 @@ class Wanted:
         stack: For `Stack`.
         sysctl: Where each is in the file, name, and value.
         wait_s: How long to wait for addresses.
-        links: Each with the line where it is.
+        links: Where each is in the file, and the link.
         preset: For `mptcp.preset`; None for none.
         limits: For `mptcp.limits`.
         endpoints: For `mptcp.endpoint_add`, each.
@@ -62,7 +62,7 @@ class Wanted:
     stack: dict[str, Any] = field(default_factory=dict)
     sysctl: list[tuple[Path, str, str]] = field(default_factory=list)
     wait_s: float = WAIT_S
-    links: list[tuple[AnyLink, int | None]] = field(default_factory=list)
+    links: list[tuple[Path, AnyLink]] = field(default_factory=list)
     preset: dict[str, Any] | None = None
     limits: dict[str, int] = field(default_factory=dict)
     endpoints: list[dict[str, Any]] = field(default_factory=list)
@@ -143,21 +143,21 @@ class Checker:
             if made is not None:
                 made = self._made((*path, name), given, partial(WRAPPERS[name], made))
         if made is not None:
-            found.links.append((made, line_of(self._lines, path)))
+            found.links.append((path, made))
 
     def _check_links(self, found: Wanted) -> None:
         """What only two links together can have wrong."""
-        addresses: dict[str, int] = {}
-        names: dict[str, int] = {}
-        for number, (link, _) in enumerate(found.links):
+        addresses: dict[str, Path] = {}
+        names: dict[str, Path] = {}
+        for path, link in found.links:
             inner = innermost(link)
             for subnet in inner.subnets():
-                if addresses.setdefault(str(subnet.ip), number) != number:
+                if addresses.setdefault(str(subnet.ip), path) != path:
                     text = f"{subnet.ip} is an address of another link already"
-                    self._problem(("link", number, "addresses"), text)
-            if inner.name and names.setdefault(inner.name, number) != number:
+                    self._problem((*path, "addresses"), text)
+            if inner.name and names.setdefault(inner.name, path) != path:
                 text = f"{inner.name} is the name of another link already"
-                self._problem(("link", number, "name"), text)
+                self._problem((*path, "name"), text)
 
     def _mptcp(self, values: dict[str, Any], found: Wanted) -> None:
         mode = values.get("mode", MODE.default)
@@ -317,7 +317,7 @@ def _leaves(path: Path, table: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
 def _interface_names(found: Wanted) -> list[str]:
     """The names that the links' interfaces will have."""
     names: list[str] = []
-    for link, _ in found.links:
+    for _, link in found.links:
         inner = innermost(link).numbered(0)
         free = (f"{inner.kind}{n}" for n in range(len(found.links) + 1))
         names.append(inner.name or next(each for each in free if each not in names))

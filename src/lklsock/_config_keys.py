@@ -9,12 +9,11 @@ from . import link as links
 from . import mptcp
 from ._config_schema import Field, Fields, fields_of, parameters_of
 from ._mptcp_presets import PRESETS
+from ._opening import WAIT_S
 from ._policy import Rule
 from ._resolv_conf import Config as DnsConfig
 from .link import Impair, Link, Pcap
 from .stack import Stack
-
-WAIT_S = 10.0
 
 KINDS: dict[str, type[Link]] = {
     kind.kind: kind

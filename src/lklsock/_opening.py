@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from . import _lkl
 from ._interface import Interface
@@ -11,8 +13,15 @@ from .link import MTU_ETHERNET, AnyLink, Link, innermost, wrapped
 
 TYPE_CHECKING = False  # typing itself takes a while to import
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ._recipe import Recipe
     from .stack import Stack
+
+WAIT_S = 10.0
+"""How long a command waits for addresses that come by themselves, unless it is told."""
+# Who waits for longer is told.
+_SILENCE_S = 1.0
 
 
 def open_interface(
@@ -81,3 +90,37 @@ def follow(stack: Stack, interface: Interface, link: Link) -> None:
         from ._slaac import Slaac
 
         interface.automatic.append(Slaac(stack, interface, has_gateway=6 in versions))
+
+
+def await_addresses(
+    interfaces: list[Interface], timeout_s: float, say: Callable[[str], object] | None = None
+) -> None:
+    """Waits for addresses that come by themselves. Some links may be without, but not all.
+
+    Args:
+        interfaces: Those that were added.
+        timeout_s: How long at most.
+        say: Is called with what is waited for, when that has taken a second.
+
+    Raises:
+        TimeoutError: No link has any address.
+    """
+    began = time.monotonic()
+
+    def missing_at(deadline: float) -> list[str]:
+        for interface in interfaces:
+            with suppress(TimeoutError):
+                interface.wait(max(0.0, deadline - time.monotonic()))
+        return [text for interface in interfaces if (text := interface.missing())]
+
+    missing = missing_at(began + min(timeout_s, _SILENCE_S))
+    if missing and timeout_s > _SILENCE_S:
+        if say is not None:
+            say(f"waiting up to {timeout_s:g} s: {'; '.join(missing)}")
+        missing = missing_at(began + timeout_s)
+    if missing and len(missing) == len(interfaces):
+        raise TimeoutError(f"{'; '.join(missing)} (waited {timeout_s:g} s)")
+    if missing:
+        import logging
+
+        logging.getLogger("lklsock").warning("%s (waited %g s)", "; ".join(missing), timeout_s)

@@ -30,8 +30,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import ConfigError
@@ -54,8 +53,6 @@ __all__ = ["Config", "find", "load"]
 
 FILE_NAME = "lklsock.toml"
 VARIABLE = "LKLSOCK_CONFIG"
-# Who waits for longer is told.
-_SILENCE_S = 1.0
 
 _LINE = re.compile(r"\(at line (\d+), column \d+\)$")
 
@@ -214,13 +211,15 @@ class Config:
                 mptcp.endpoint_add(**endpoint, stack=stack)
 
     def _add_links(self, stack: Stack, say: Callable[[str], object] | None) -> None:
+        from ._opening import await_addresses
+
         wanted = self._wanted
         added: list[Interface] = []
-        for number, (link, _) in enumerate(wanted.links):
-            with self._told_of("link", number):
+        for path, link in wanted.links:
+            with self._told_of(*path):
                 added.append(stack.add_link(link))
         if wanted.wait_s:
-            _wait(added, wanted.wait_s, say)
+            await_addresses(added, wanted.wait_s, say)
 
     def _where(self, path: tuple[str | int, ...]) -> str:
         from ._config_lines import line_of
@@ -241,32 +240,3 @@ class Config:
         except ValueError as error:
             # What can be seen only when it is opened, such as a file with a key.
             raise ConfigError(f"{self._where(path)}: {error}") from None
-
-
-def _wait(
-    interfaces: list[Interface], timeout_s: float, say: Callable[[str], object] | None
-) -> None:
-    """Waits for addresses that come by themselves. Some links may be without, but not all.
-
-    Raises:
-        TimeoutError: No link has any address.
-    """
-    began = time.monotonic()
-
-    def missing_at(deadline: float) -> list[str]:
-        for interface in interfaces:
-            with suppress(TimeoutError):
-                interface.wait(max(0.0, deadline - time.monotonic()))
-        return [text for interface in interfaces if (text := interface.missing())]
-
-    missing = missing_at(began + min(timeout_s, _SILENCE_S))
-    if missing and timeout_s > _SILENCE_S:
-        if say is not None:
-            say(f"waiting up to {timeout_s:g} s: {'; '.join(missing)}")
-        missing = missing_at(began + timeout_s)
-    if missing and len(missing) == len(interfaces):
-        raise TimeoutError(f"{'; '.join(missing)} (waited {timeout_s:g} s)")
-    if missing:
-        import logging
-
-        logging.getLogger("lklsock").warning("%s (waited %g s)", "; ".join(missing), timeout_s)

@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -417,3 +419,30 @@ def test_dnsmasq_gives_two_paths_and_renews(namespace: str, tmp_path: str) -> No
         assert Path(tmp_path, "leases").read_text().count("10.2") == 2
         stack.halt()
         await_that(lambda: log.read_text().count("DHCPRELEASE") == 2, "no release")
+
+
+RUN = """
+import json
+from lklsock import mptcp, status
+(shown,) = status.process().stacks
+addresses = {link.addresses[0].partition("/")[0] for link in shown.links}
+assert addresses <= {endpoint.address for endpoint in mptcp.endpoints()}, mptcp.endpoints()
+print(json.dumps([vars(link.dhcp) for link in shown.links]))
+"""
+
+
+@requires_root
+@requires_tun
+@in_own_process
+def test_run_takes_dhcp_for_each_tap_and_status_has_the_leases(
+    namespace: str, tmp_path: str
+) -> None:
+    with dnsmasq(tmp_path):
+        words = ["--no-config", "--tap", "lklsa,dhcp", "--tap", "lklsb,dhcp", "-c", RUN]
+        command = [sys.executable, "-m", "lklsock", "run", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=JOIN_S)
+    assert done.returncode == 0, done.stderr
+    for number, dhcp in zip((20, 21), json.loads(done.stdout), strict=True):
+        assert (dhcp["state"], dhcp["server"]) == ("bound", f"10.{number}.0.1")
+        assert dhcp["address"].startswith(f"10.{number}.0.")
+        assert dhcp["renewal_s"] <= 3 < 100 < dhcp["expiry_s"] <= 120

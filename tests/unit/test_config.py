@@ -84,7 +84,7 @@ def test_stack_has_what_the_file_says() -> None:
 
 def test_links_are_those_of_the_python_api() -> None:
     tap = Tap("tap0", addresses=["10.0.0.2/24", "fd00::2/64"], gateway="10.0.0.1", mtu=1400)
-    assert [made for made, _ in wanted(LINKS).links] == [
+    assert [made for _, made in wanted(LINKS).links] == [
         Impair(tap, delay_ms=10, tx=link.Direction(loss=0.5)),
         Pcap(Vxlan(remote="198.51.100.1", vni=7, metric=5, addresses=["10.1.0.2/24"]), "out.pcap"),
         Wire(path="/run/wire", listen=True),
@@ -93,7 +93,7 @@ def test_links_are_those_of_the_python_api() -> None:
 
 def test_a_capture_is_around_an_impairment() -> None:
     said = '[[link]]\nkind="wire"\npath="x"\npcap={path="p"}\nimpair={loss=0.1}'
-    assert [made for made, _ in wanted(said).links] == [Pcap(Impair(Wire(path="x"), loss=0.1), "p")]
+    assert [made for _, made in wanted(said).links] == [Pcap(Impair(Wire(path="x"), loss=0.1), "p")]
 
 
 def test_every_kind_of_link_is_known() -> None:
@@ -127,7 +127,7 @@ def test_a_new_kind_of_link_needs_no_code(monkeypatch: pytest.MonkeyPatch) -> No
     assert fields["far_end"].doc == "Where to."
     assert fields["addresses"].doc.startswith("Its addresses with prefix lengths")
     said = '[[link]]\nkind = "tunnel"\nfar_end = "b:1"\nkey = "hush"\n'
-    assert [made for made, _ in wanted(said).links] == [Tunnel(far_end="b:1", key="hush")]
+    assert [made for _, made in wanted(said).links] == [Tunnel(far_end="b:1", key="hush")]
     assert problems('[[link]]\nkind = "tunnel"\nfar_end = ""') == [
         "f:3: link.far_end: must not be empty"
     ]
@@ -232,6 +232,12 @@ def test_dns_keeps_what_the_host_has_and_the_file_does_not_say() -> None:
 )
 def test_an_error_has_file_line_key_and_what_was_expected(text: str, told: str) -> None:
     assert problems(text)[0].startswith(told)
+
+
+def test_two_links_with_one_address_are_told_of_at_the_second_whatever_is_before_them() -> None:
+    link = "[[link]]\nkind = 'tap'\nname = '{}'\naddresses = ['10.0.0.2/24']\n"
+    found = problems("[[link]]\nkind = 'top'\n" + link.format("a") + link.format("b"))
+    assert [each.split(": ")[0] for each in found] == ["f:2", "f:10"]
 
 
 def test_all_errors_are_told_of_in_the_order_of_the_file() -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from .._mptcp_presets import PRESETS
-from . import _config_option
-from .run import add_tap_argument
+from . import _config_option, _tap_option
 
 if TYPE_CHECKING:
     from ..proxy import Settings, Users
@@ -50,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _config_option.add_arguments(parser)
     links = parser.add_argument_group("the stack")
     add = links.add_argument
-    add_tap_argument(links)
+    _tap_option.add_argument(links)
     add(
         "--preset",
         choices=tuple(PRESETS),

@@ -161,7 +161,7 @@ def _fronts(options: argparse.Namespace, stack: Stack | None, proxy: Proxy) -> l
 def _stack(options: argparse.Namespace) -> Stack:
     from .. import mptcp
     from ..stack import Stack, set_default_stack
-    from . import _config_option
+    from . import _config_option, _tap_option
 
     config = _config_option.load(options)
     if config is None:
@@ -173,8 +173,7 @@ def _stack(options: argparse.Namespace) -> Stack:
         stack = config.make_stack(links=not options.tap, say=say)
     set_default_stack(stack)
     stack.boot()
-    for tap in options.tap:
-        stack.add_link(tap)
+    _tap_option.add_links("proxy", options.tap, stack)
     if options.preset or (options.tap and mptcp.paths(stack) is None):
         # Who takes connections tells of the addresses; who makes them connects from them.
         preset = options.preset or "aggregate"

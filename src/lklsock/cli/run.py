@@ -18,7 +18,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import _config_option
+from . import _config_option, _tap_option
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("prefer", "require", "off"),
         help="MPTCP that may fall back to TCP, MPTCP or an error, TCP; default: prefer",
     )
-    add_tap_argument(parser)
+    _tap_option.add_argument(parser)
     add(
         "--passt",
         action="store_true",
@@ -108,8 +108,8 @@ def _prepare(options: argparse.Namespace) -> bool:
         if config is not None:
             named = _configure(config, options, named)
         monkey.patch(**named)
-        for number, tap in enumerate(options.tap):
-            _add_path(tap, is_first=not number)
+        if options.tap:
+            _add_taps(options.tap)
         if options.passt:
             _add_passt()
     except (ConfigError, KernelError, OSError) as error:
@@ -136,15 +136,15 @@ def _configure(
     return {**settings, **given}
 
 
-def _add_path(tap: Tap, is_first: bool) -> None:
+def _add_taps(taps: list[Tap]) -> None:
     from .. import mptcp
     from ..stack import default_stack
 
     stack = default_stack()
-    interface = stack.add_link(tap)
-    if not is_first:
-        for address in interface.addresses:
-            mptcp.endpoint_add(address, ifname=interface.name)
+    _tap_option.add_links("run", taps, stack)
+    # A configuration may have a preset; it knows of these links already.
+    if len(taps) > 1 and mptcp.paths(stack) is None:
+        mptcp.preset("aggregate", stack=stack)
 
 
 def _add_passt() -> None:
@@ -167,28 +167,3 @@ def _report_at_exit() -> None:
             print(monkey.report(), file=sys.stderr)
 
     atexit.register(show)
-
-
-def add_tap_argument(parser: argparse._ActionsContainer) -> None:
-    """Adds --tap, which makes a list of links."""
-    parser.add_argument(
-        "--tap",
-        metavar="NAME,ADDRESS/LENGTH[,GATEWAY]",
-        action="append",
-        default=[],
-        type=_tap,
-        help="a TAP device of the host as a link of the stack; every further one is a further path"
-        " for MPTCP connections",
-    )
-
-
-def _tap(text: str) -> Tap:
-    from ..link import Tap
-
-    name, *rest = text.split(",")
-    addresses = [item for item in rest if "/" in item]
-    gateways = [item for item in rest if "/" not in item]
-    try:
-        return Tap(name, addresses=addresses, gateway=gateways or None)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

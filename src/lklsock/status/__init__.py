@@ -30,11 +30,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._connections import Connection, Listener, SubflowStatus
-    from ._snapshot import VERSION, Dns, LinkStatus, Memory, Process, Snapshot, process, snapshot
+    from ._snapshot import (
+        VERSION,
+        DhcpStatus,
+        Dns,
+        LinkStatus,
+        Memory,
+        Process,
+        Snapshot,
+        process,
+        snapshot,
+    )
 
 __all__ = [
     "VERSION",
     "Connection",
+    "DhcpStatus",
     "Dns",
     "LinkStatus",
     "Listener",

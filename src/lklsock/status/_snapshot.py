@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket as _stdlib
 import sys
@@ -18,6 +19,7 @@ from ..stack import Stack, current_stack, running_stacks
 from ._connections import Connection, Listener, connections
 
 if TYPE_CHECKING:
+    from .._dhcp import DhcpClient
     from .._interface import Interface
 
 VERSION = 1
@@ -28,6 +30,21 @@ _PAGE_BYTES = 4096
 _CONSOLE_LINES = 20
 # Of a link's description: where it leads, and nothing that is secret.
 _PLACE = ("device", "remote", "source", "path", "vni", "port", "uplink")
+
+
+@dataclass(frozen=True)
+class DhcpStatus:
+    """What the DHCP client of an interface has, and does."""
+
+    state: str
+    """"bound", "renewing", "selecting", ...: those of `Interface.dhcp`."""
+    address: str | None
+    """With its prefix length; None for no lease, as the next three."""
+    server: str | None
+    renewal_s: float | None
+    """Seconds until it is to be renewed; None also for a lease that lasts for ever."""
+    expiry_s: float | None
+    """Seconds until it ends."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,10 @@ class LinkStatus:
     """tx_frames, tx_bytes, rx_frames, rx_bytes, tx_dropped, rx_dropped, ..., since it was added."""
     note: str | None = None
     """What there is to know of a link of this kind."""
+    missing: str | None = None
+    """Which addresses have not come that are to come by themselves, and why."""
+    dhcp: DhcpStatus | None = None
+    """None if it does not ask for an address."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +216,7 @@ def _links(stack: Stack) -> tuple[LinkStatus, ...]:
     try:
         for request in (_rtnetlink.link_request(), _rtnetlink.address_request()):
             sock.sendto(request, 0, (0, 0))
-            for state in _rtnetlink.answers(sock):
+            for state in _rtnetlink.states(_rtnetlink.answers(sock)):
                 if isinstance(state, _rtnetlink.LinkState):
                     states[state.ifindex] = state
                 else:
@@ -233,4 +254,24 @@ def _link(
         mtu=state.mtu,
         counters=interface.counters(),
         note=_NOTES.get(inner.kind),
+        missing=interface.missing() or None,
+        dhcp=None if interface.dhcp is None else _dhcp(interface.dhcp),
     )
+
+
+def _dhcp(client: DhcpClient) -> DhcpStatus:
+    lease = client.lease
+    if lease is None:
+        return DhcpStatus(client.state, None, None, None, None)
+    age_s = time.monotonic() - lease.asked_s
+    return DhcpStatus(
+        client.state,
+        lease.address,
+        lease.server,
+        _left(lease.renewal_s - age_s),
+        _left(lease.lifetime_s - age_s),
+    )
+
+
+def _left(seconds: float) -> float | None:
+    return None if math.isinf(seconds) else max(0.0, seconds)

@@ -137,9 +137,20 @@ def _links(stack: _Object, old: _Object | None) -> Table:
                 )
             )
         )
-        if link.get("note"):
-            table.rows.append(_clean((f"  {link['note']}", *[""] * 9)))
+        for sentence in _link_sentences(link):
+            table.rows.append(_clean((f"  {sentence}", *[""] * 9)))
     return table
+
+
+def _link_sentences(link: _Object) -> Iterator[str]:
+    if link.get("note"):
+        yield link["note"]
+    if link.get("missing"):
+        yield link["missing"].removeprefix(f"{link['name']}: ")
+    dhcp = link.get("dhcp")
+    if dhcp and dhcp["address"]:
+        ends = "for ever" if dhcp["expiry_s"] is None else f"for {dhcp['expiry_s']:.0f} s"
+        yield f"DHCP: {dhcp['state']}, {dhcp['address']} of {dhcp['server']} {ends}"
 
 
 def _endpoints(endpoints: list[_Object]) -> Table:
