@@ -112,9 +112,37 @@ def test_gateway_that_is_silent_is_cannot_tell_and_was_asked_once() -> None:
     assert found["verdict"] == "cannot tell"
 
 
-@pytest.mark.parametrize("text", ["nonsense", "127.0.0.1:0", "127.0.0.1:x"])
-def test_gateway_that_is_no_address_is_no(text: str) -> None:
-    assert checks("--gateway", text)["VXLAN gateway"]["verdict"] == "no"
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["nonsense"], "nonsense"),
+        (["127.0.0.1:0"], "'0' is no port"),
+        (["127.0.0.1:x"], "'x' is no port"),
+        (["127.0.0.1", "--vni", "1", "--inside", "10.1.0.2/24"], "--inside must be two addresses"),
+    ],
+)
+def test_gateway_that_is_no_address_is_no(words: list[str], told: str) -> None:
+    found = checks("--gateway", *words)["VXLAN gateway"]
+    assert found["verdict"] == "no"
+    assert told in str(found["detail"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--key-file", "key"], "and there is none"),
+        (["--vni", "1", "--inside", "10.1.0.2/24,10.1.0.1"], "and there is none"),
+        (["--gateway", "127.0.0.1", "--vni", "1"], "belong together"),
+        (
+            [*("--gateway", "127.0.0.1", "--key-file", "key"), *("--vni", "1", "--inside", "x")],
+            "--key-file is for tunnels",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together_exit_2(words: list[str], message: str) -> None:
+    done = run("doctor", *words)
+    assert done.returncode == 2
+    assert message in done.stderr
 
 
 @requires_root

@@ -53,19 +53,17 @@ while True:
 """
 
 TALK = f"""
-import socket, sys, time
+import socket, sys
 from lklsock import mptcp
+events = mptcp.events(timeout_s={TIMEOUT_S})
 sock = socket.create_connection(("{SERVER}", {PORT}), 30)
 def exchange():
     sock.sendall(b"x" * 1000)
     left = 1000
     while left:
         left -= len(sock.recv(left))
-for _ in range(2000):
-    exchange()
-    if len(mptcp.subflows(sock)) == 2:
-        break
-    time.sleep(0.005)
+exchange()
+next(each for each in events if isinstance(each, mptcp.SubflowEstablished))
 print(sorted(each.local[0] for each in mptcp.subflows(sock)), sock.getpeername(), flush=True)
 for line in sys.stdin:
     exchange()

@@ -49,6 +49,10 @@ def run(options: argparse.Namespace) -> int:
 
     if (options.vni is None) != (options.inside is None):
         options.error("--vni and --inside belong together")
+    if options.gateway is None and (options.key_file or options.inside):
+        options.error("--key-file, --vni and --inside tell of a --gateway, and there is none")
+    if options.key_file and options.inside:
+        options.error("--key-file is for tunnels, --vni and --inside are for VXLAN")
     checks: list[Check] = []
 
     def found() -> Iterator[Check]:

@@ -34,10 +34,13 @@ def vxlan(text: str, vni: int | None, inside: str | None) -> Check:
     """
     name = "VXLAN gateway"
     try:
-        address, port = _parsed(text)
+        host, port = _parsed(text, _VXLAN_PORT)
+        address = ipaddress.ip_address(host)
         if vni is None or inside is None:
             return _refuses(name, address, port)
-        ours, _, theirs = inside.partition(",")
+        ours, comma, theirs = inside.partition(",")
+        if not comma:
+            raise ValueError(f"--inside must be two addresses, 10.1.0.2/24,10.1.0.1, not {inside}")
         return _answers(name, address, port, vni, ours, ipaddress.IPv4Address(theirs))
     except ValueError as error:
         return Check(name, "no", f"{text}: {error}")
@@ -104,12 +107,10 @@ def tunnel(text: str, key_file: str) -> Check:
     from ...stack import Stack
 
     name = "tunnel gateway"
-    host, _, port = text.rpartition(":")
-    if not host or (":" in host and not host.startswith("[")):
-        host, port = text, ""
     stack = Stack(hostname="doctor")
     try:
-        link = Tunnel(remote=host.strip("[]"), port=int(port or TUNNEL_PORT), key_file=key_file)
+        host, port = _parsed(text, TUNNEL_PORT)
+        link = Tunnel(remote=host, port=port, key_file=key_file)
         # Of no use to anybody: what counts is the carrier.
         interface = stack.add_link(link, addresses=["192.0.0.8/32"])
         until_s = time.monotonic() + _PATIENCE_S
@@ -144,10 +145,10 @@ def _source_of(address: Address) -> str:
         return str(sock.getsockname()[0])
 
 
-def _parsed(text: str) -> tuple[Address, int]:
+def _parsed(text: str, default_port: int) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or (":" in host and not host.startswith("[")):
-        host, port = text, str(_VXLAN_PORT)
+        host, port = text, str(default_port)
     if not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
         raise ValueError(f"{port!r} is no port")
-    return ipaddress.ip_address(host.strip("[]")), int(port)
+    return host.strip("[]"), int(port)
