@@ -225,6 +225,15 @@ def test_import_makes_dhcp_of_the_kernels_own(tmp_path: Path) -> None:
     assert done.stderr == "lkl-hijack.json: not carried over: nothing: unknown\n"
 
 
+def test_import_tells_what_is_not_right_in_what_it_makes(tmp_path: Path) -> None:
+    said = {"interfaces": [{"type": "tap", "param": "tap0", "ip": "10.0.0.300"}]}
+    (tmp_path / "lkl-hijack.json").write_text(json.dumps(said))
+    done = lklsock("config", "import", "lkl-hijack.json", directory=tmp_path)
+    assert done.returncode == 1
+    assert 'addresses = ["10.0.0.300/24"]' in done.stdout
+    assert "lklsock.toml:6: link.addresses: " in done.stderr
+
+
 def test_run_takes_the_file_that_is_found(wired: Path, tmp_path: Path) -> None:
     done = lklsock("run", "-c", SHOW, directory=tmp_path)
     assert done.stderr == ""

@@ -426,6 +426,7 @@ import json
 from lklsock import mptcp, status
 (shown,) = status.process().stacks
 addresses = {link.addresses[0].partition("/")[0] for link in shown.links}
+assert shown.preset == "handover"
 assert addresses <= {endpoint.address for endpoint in mptcp.endpoints()}, mptcp.endpoints()
 print(json.dumps([vars(link.dhcp) for link in shown.links]))
 """
@@ -437,8 +438,11 @@ print(json.dumps([vars(link.dhcp) for link in shown.links]))
 def test_run_takes_dhcp_for_each_tap_and_status_has_the_leases(
     namespace: str, tmp_path: str
 ) -> None:
+    # The preset has made the endpoints by the time that the links are there.
+    config = Path(tmp_path, "lklsock.toml")
+    config.write_text("[mptcp]\npreset = 'handover'\n")
     with dnsmasq(tmp_path):
-        words = ["--no-config", "--tap", "lklsa,dhcp", "--tap", "lklsb,dhcp", "-c", RUN]
+        words = [f"--config={config}", "--tap=lklsa,dhcp", "--tap=lklsb,dhcp", "-c", RUN]
         command = [sys.executable, "-m", "lklsock", "run", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=JOIN_S)
     assert done.returncode == 0, done.stderr

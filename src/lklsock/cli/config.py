@@ -79,6 +79,8 @@ def _show(file: str | None) -> int:
 
 
 def _import(file: str) -> int:
+    from .. import config
+    from ..errors import ConfigError
     from ._hijack_json import HijackError, imported
 
     try:
@@ -89,6 +91,11 @@ def _import(file: str) -> int:
     print(text)
     for each in lost:
         print(f"{file}: not carried over: {each}", file=sys.stderr)
+    try:
+        config.parse(text)
+    except ConfigError as error:
+        print(f"{file}: makes a configuration that is not right:\n{error}", file=sys.stderr)
+        return _EXIT_FAILED
     return 0
 
 
