@@ -447,6 +447,7 @@ def test_run_takes_dhcp_for_each_tap_and_status_has_the_leases(
         done = subprocess.run(command, capture_output=True, text=True, timeout=JOIN_S)
     assert done.returncode == 0, done.stderr
     for number, dhcp in zip((20, 21), json.loads(done.stdout), strict=True):
-        assert (dhcp["state"], dhcp["server"]) == ("bound", f"10.{number}.0.1")
+        assert dhcp["state"] in ("bound", "renewing")
+        assert dhcp["server"] == f"10.{number}.0.1"
         assert dhcp["address"].startswith(f"10.{number}.0.")
         assert dhcp["renewal_s"] <= 3 < 100 < dhcp["expiry_s"] <= 120
