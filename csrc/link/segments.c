@@ -122,26 +122,11 @@ int segments_begin(struct segments *segments, enum segments_checksums checksums,
 	return segments->payload < PAYLOAD_MIN ? -EINVAL : headers_take(segments);
 }
 
-static uint32_t sum_of(const uint8_t *data, unsigned long bytes)
-{
-	uint32_t sum = 0;
-
-	for (unsigned long i = 0; i + 1 < bytes; i += 2)
-		sum += read_16(data + i);
-	return bytes & 1 ? sum + ((uint32_t)data[bytes - 1] << 8) : sum;
-}
-
-static uint16_t folded(uint32_t sum)
-{
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)sum;
-}
-
 /* Length, identification, and checksum of IPv4's header, or length of IPv6's. */
 static void ip_set(const struct segments *segments, uint8_t *to, unsigned long bytes)
 {
 	uint8_t *ip = to + segments->ip;
+	uint16_t sum;
 
 	if (ip[0] >> 4 == 6) {
 		write_16(ip + 4, (uint16_t)(bytes - segments->tcp));
@@ -150,7 +135,8 @@ static void ip_set(const struct segments *segments, uint8_t *to, unsigned long b
 	write_16(ip + 2, (uint16_t)(bytes - segments->ip));
 	write_16(ip + 4, (uint16_t)(read_16(ip + 4) + segments->number));
 	write_16(ip + 10, 0);
-	write_16(ip + 10, (uint16_t)~folded(sum_of(ip, IP4_BYTES)));
+	sum = (uint16_t)~link_checksum_sum(ip, IP4_BYTES);
+	memcpy(ip + 10, &sum, sizeof(sum));
 }
 
 /* Sequence number, flags, and the sum of the pseudo-header: an unfinished checksum. */
@@ -159,6 +145,7 @@ static void tcp_set(const struct segments *segments, uint8_t *to, unsigned long 
 	const uint8_t *ip = to + segments->ip;
 	const bool v6 = ip[0] >> 4 == 6;
 	uint8_t *tcp = to + segments->tcp;
+	uint16_t sum, pseudo[3];
 	uint32_t sequence;
 
 	memcpy(&sequence, tcp + 4, sizeof(sequence));
@@ -168,9 +155,11 @@ static void tcp_set(const struct segments *segments, uint8_t *to, unsigned long 
 		tcp[AT_FLAGS] &= (uint8_t)~FIN_PSH;
 	if (segments->number)
 		tcp[AT_FLAGS] &= (uint8_t)~CWR;
-	write_16(tcp + AT_CHECKSUM,
-		 folded(sum_of(ip + (v6 ? 8 : 12), v6 ? 32 : 8) + IPPROTO_TCP +
-			(uint32_t)(bytes - segments->tcp)));
+	pseudo[0] = link_checksum_sum(ip + (v6 ? 8 : 12), v6 ? 32 : 8);
+	pseudo[1] = htobe16(IPPROTO_TCP);
+	pseudo[2] = htobe16((uint16_t)(bytes - segments->tcp));
+	sum = link_checksum_sum(pseudo, sizeof(pseudo));
+	memcpy(tcp + AT_CHECKSUM, &sum, sizeof(sum));
 }
 
 /* An unfinished checksum that nobody would see is finished. */

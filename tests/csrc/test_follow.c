@@ -103,16 +103,29 @@ static void address_is_followed_wherever_it_is(void)
 
 static void link_below_needs_carrier_too(void)
 {
+	struct link *ends[2], *witness;
+	struct upper_double seen, unused;
+
 	pair_make();
 	follow_open(NEAR);
+	EXPECT_EQ(link_memory_pair(DEPTH, ends), 0);
+	EXPECT_EQ(link_follow_wrap(ends[0], NEAR, &witness), 0);
+	upper_double_set(&seen, witness);
+	upper_double_set(&unused, ends[1]);
+	witness->ops->poll(witness, LKL_NET_RX);
 	other_end->ops->close(other_end);
 	upper_double_await(&upper, LKL_NET_DOWN);
-	host("ip link set " FAR " down && ip link set " FAR " up");
-	while (system("ip -o link show " NEAR " | grep -q 'state UP'"))
-		;
+	host("ip link set " FAR " down");
+	upper_double_await(&seen, LKL_NET_DOWN);
+	host("ip link set " FAR " up");
+	upper_double_await(&seen, LKL_NET_UP);
+	/* With this one told, whoever had something to tell of the last has done so. */
+	host("ip link del " NEAR);
+	upper_double_await(&seen, LKL_NET_DOWN);
 	EXPECT(!(upper_double_events(&upper) & LKL_NET_UP));
 	link_over->ops->close(link_over);
-	host("ip link del " NEAR);
+	witness->ops->close(witness);
+	ends[1]->ops->close(ends[1]);
 }
 
 static void frames_pass_and_are_counted_by_the_link_below(void)
