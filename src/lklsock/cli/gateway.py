@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the gateway until it is ended.
 
     Returns:
-        0 after SIGTERM, 1 if it cannot be started.
+        0 after SIGTERM, 1 if it cannot be started, 2 if what was given cannot be.
     """
     from .. import status
     from .._gateway import Gateway
