@@ -279,7 +279,6 @@ def test_unprivileged_process_serves_and_is_asked(start: Start) -> None:
 
 def test_stack_that_has_panicked_is_shown_with_its_console(start: Start) -> None:
     process = start("""
-sys.path.insert(0, os.path.join(os.path.dirname(worlds.__file__), "kernel"))
 import lklsock, system_calls
 status.serve()
 stack = lklsock.Stack()

@@ -1,6 +1,7 @@
 """The proxy on a stack: its connections out are MPTCP's, over all links."""
 
 import asyncio
+import contextlib
 import os
 import socket as stdlib
 from typing import Any
@@ -24,10 +25,12 @@ from proxied import (
     status_of,
     tunnel,
 )
+from system_calls import panic
 
-from lklsock import Stack, mptcp, socket
-from lklsock.proxy import Guard, Upstream
+from lklsock import KernelPanicError, Stack, mptcp, socket
+from lklsock.proxy import Guard, Proxy, Settings, Upstream
 from lklsock.proxy.failure import Failure
+from lklsock.proxy.service import Service
 
 
 @in_own_process
@@ -195,6 +198,35 @@ def test_datagrams_do_not_go_to_the_stack_itself() -> None:
             for host in ("10.0.0.1", "10.1.0.1", "fd00::1"):
                 with pytest.raises(Failure, match="destination_ip_prohibited"):
                     await upstream.resolve_datagram(host, 53, Guard())
+
+    run(main())
+
+
+@pytest.mark.parametrize("has_tunnel", [True, False])
+@in_own_process
+def test_the_loss_of_the_kernel_ends_the_service(has_tunnel: bool) -> None:
+    async def main() -> None:
+        near, far = joined_stacks()
+        settings = Settings(listen=(("127.0.0.1", 0),))
+        proxy = Proxy(settings, Upstream.of_stack(near))
+        ready: asyncio.Queue[Any] = asyncio.Queue()
+        service = Service(proxy, lambda: settings, print)
+        running = asyncio.create_task(service.run(None, ready.put_nowait))
+        (there,) = await ready.get()
+        async with serving(echo, listener(far)) as port:
+            reader, writer = await asyncio.open_connection(*there)
+            request = f"CONNECT 10.0.0.2:{port} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            if has_tunnel:
+                writer.write(request)
+                assert (await head(reader))[0] == 200
+            with pytest.raises(KernelPanicError):
+                panic(near)
+            writer.write(request)
+            with pytest.raises(KernelPanicError):
+                await running
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
 
     run(main())
 

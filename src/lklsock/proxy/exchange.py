@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+
+from ..errors import KernelError
 
 _numbers = itertools.count(1)
 
@@ -58,7 +61,8 @@ class Exchange:
         from ..mptcp import is_mptcp
 
         if self.upstream is not None and self.upstream.fileno() >= 0:
-            self.mptcp = is_mptcp(self.upstream)
+            with suppress(KernelError):
+                self.mptcp = is_mptcp(self.upstream)
 
     def up(self, count: int) -> None:
         """Bytes have gone to the server."""

@@ -12,6 +12,8 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
+from ..errors import KernelError
+
 Count = Callable[[int], object]
 """Told of bytes that have gone over to the other side."""
 
@@ -37,12 +39,13 @@ async def relay(
 
     Raises:
         OSError: One side has failed.
+        KernelError: A side's kernel is gone.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
     ways: list[_Way] = []
 
-    def ended(error: OSError | None) -> None:
+    def ended(error: Exception | None) -> None:
         if done.done():
             return
         if error is not None:
@@ -63,7 +66,7 @@ async def relay(
 
 def reset(sock: socket.socket) -> None:
     """Has the close that follows tell the peer that this is not the stream's end."""
-    with suppress(OSError):
+    with suppress(OSError, KernelError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -77,7 +80,7 @@ class _Way:
         sink: socket.socket,
         buffer: memoryview,
         count: Count,
-        on_end: Callable[[OSError | None], None],
+        on_end: Callable[[Exception | None], None],
     ) -> None:
         self._loop = loop
         self._source = source
@@ -106,7 +109,7 @@ class _Way:
             count = self._source.recv_into(self._buffer)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
+        except (OSError, KernelError) as error:
             self._fail(error)
             return
         if count:
@@ -136,7 +139,7 @@ class _Way:
             sent = self._sink.send(data)
         except (BlockingIOError, InterruptedError):
             return 0
-        except OSError as error:
+        except (OSError, KernelError) as error:
             self._fail(error)
             return None
         self._count(sent)
@@ -146,10 +149,10 @@ class _Way:
         self._loop.remove_reader(self._source_fd)
         self.ended = True
         # It may have closed both ways meanwhile.
-        with suppress(OSError):
+        with suppress(OSError, KernelError):
             self._sink.shutdown(socket.SHUT_WR)
         self._on_end(None)
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: Exception) -> None:
         self.stop()
         self._on_end(error)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from ..errors import KernelError
 from .client import Client
 from .exchange import Exchange
 from .settings import Address, Settings, format_address
@@ -46,6 +47,7 @@ class Proxy:
     Attributes:
         exchanges: What is under way, by number.
         on_finish: Called with each exchange that has ended.
+        on_loss: Called when the kernel of the stack is gone: nothing can be proxied any more.
         refused: Connections that were one too many.
         faults: Clients that could not be served because of a mistake in here.
         is_draining: Whether it ends.
@@ -56,6 +58,7 @@ class Proxy:
         self.upstream = upstream
         self.exchanges: dict[int, Exchange] = {}
         self.on_finish: list[Callable[[Exchange], object]] = []
+        self.on_loss: list[Callable[[KernelError], object]] = []
         self.refused = 0
         self.faults = 0
         self.is_draining = False
@@ -157,6 +160,9 @@ class Proxy:
                     log.error("no client is taken on: %s", error.strerror)
                     await asyncio.sleep(_LOOK_S)
                 continue
+            except KernelError as error:
+                self._lost(error)
+                return
             self._take_on(sock, str(address[0]), front)
 
     def _take_on(self, sock: socket.socket, address: str, front: Front) -> None:
@@ -183,6 +189,8 @@ class Proxy:
                 raise
         except OSError as error:
             log.debug("%s: %s", client.address, error)
+        except KernelError as error:
+            self._lost(error)
         except Exception:
             self.faults += 1
             log.exception("a client of %s could not be served", client.address)
@@ -192,6 +200,10 @@ class Proxy:
             self._per_address[client.address] -= 1
             if not self._per_address[client.address]:
                 del self._per_address[client.address]
+
+    def _lost(self, error: KernelError) -> None:
+        for callback in self.on_loss:
+            callback(error)
 
     async def _speak(self, client: Client) -> None:
         """Finds out what the client speaks, by its first byte."""

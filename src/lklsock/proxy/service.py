@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..errors import KernelError
 from . import systemd
 from .access_log import AccessLog
 from .server import Front, Proxy
@@ -26,8 +27,8 @@ class Service:
     """Runs a proxy until a signal ends it.
 
     SIGTERM and SIGINT drain: nobody is taken on, and what is under way may end; a second one ends
-    it at once. SIGHUP has the settings read again, and the access log opened anew. systemd is told
-    of all that.
+    it at once, and so does the loss of the stack's kernel. SIGHUP has the settings read again, and
+    the access log opened anew. systemd is told of all that.
 
     Args:
         proxy: Not listening yet.
@@ -48,6 +49,8 @@ class Service:
         self._signals = 0
         self._ended = asyncio.Event()
         self._at_once = asyncio.Event()
+        self._lost: KernelError | None = None
+        proxy.on_loss.append(self._lose)
         self.page: Address | None = None
 
     def write_log(self, path: str) -> None:
@@ -83,6 +86,7 @@ class Service:
 
         Raises:
             OSError: It cannot listen.
+            KernelError: The kernel of the stack is gone, and with it all connections.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -103,6 +107,8 @@ class Service:
         finally:
             watchdog.cancel()
             await self._close()
+        if self._lost is not None:
+            raise self._lost
 
     async def _close(self) -> None:
         await self._proxy.close()
@@ -134,6 +140,11 @@ class Service:
     def _end(self) -> None:
         self._signals += 1
         (self._ended if self._signals == 1 else self._at_once).set()
+
+    def _lose(self, error: KernelError) -> None:
+        self._lost = self._lost or error
+        self._ended.set()
+        self._at_once.set()
 
     def _reload(self) -> None:
         systemd.notify_reloading()
