@@ -249,7 +249,7 @@ def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     assert not systemd.notify("READY=1")
 
 
-@pytest.mark.parametrize("name", ["lklsock-proxy.service", "lklsock-gateway.service"])
+@pytest.mark.parametrize("name", ["lklsock-proxy.service", "lklsock-reverse-proxy.service"])
 def test_units_are_right(name: str, tmp_path: Path) -> None:
     analyze = program("systemd-analyze", "systemd")
     text = (ROOT / "systemd" / name).read_text()

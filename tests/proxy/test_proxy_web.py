@@ -29,6 +29,7 @@ library("prometheus_client", "prometheus-client")
 
 from lklsock import Stack, mptcp  # noqa: E402
 from lklsock.proxy import Guard, Proxy, Upstream, Users  # noqa: E402
+from lklsock.proxy import dashboard as module  # noqa: E402
 from lklsock.proxy.dashboard import Dashboard  # noqa: E402
 from lklsock.proxy.metrics import CONTENT_TYPE, Metrics  # noqa: E402
 from lklsock.proxy.users import hash_password  # noqa: E402
@@ -202,6 +203,21 @@ def test_events_come_as_they_happen_and_nobody_looks_when_nobody_is_there() -> N
         assert dashboard.is_looking
         writer.close()
         await await_that(lambda: not dashboard.is_looking, "nobody looks")
+
+    _with_dashboard(check)
+
+
+@in_own_process
+def test_events_end_when_there_is_nothing_more_to_see() -> None:
+    async def check(port: int, stack: Stack, dashboard: Dashboard) -> None:
+        module.SILENCE_S = 1.0
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await head(reader)
+        await reader.readuntil(b"data: ")
+        stack.halt()
+        await reader.read()
+        writer.close()
 
     _with_dashboard(check)
 

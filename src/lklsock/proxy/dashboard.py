@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -14,6 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from ..errors import KernelError
 from .exchange import Exchange
 from .failure import Failure
 from .server import Proxy
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
     from ..stack import Stack
     from ..status import Connection, Snapshot, SubflowStatus
 
+log = logging.getLogger("lklsock.proxy")
+
 INTERVAL_S = 0.5
+SILENCE_S = 10.0
+"""After which a stream of events ends."""
 _EVENTS_MAX = 100
 _EXCHANGES_MAX = 200
 _WAITING_MAX = 4
@@ -116,7 +122,8 @@ class Dashboard:
         try:
             yield b"retry: 1000\n\n"
             while True:
-                yield await queue.get()
+                # If there is nothing more to see, the page is to say so: it asks again.
+                yield await asyncio.wait_for(queue.get(), SILENCE_S)
         finally:
             self._streams.discard(queue)
 
@@ -124,7 +131,11 @@ class Dashboard:
         loop = asyncio.get_running_loop()
         at = loop.time()
         while self._streams:
-            data = b"data: " + json.dumps(await self._look()).encode() + b"\n\n"
+            try:
+                data = b"data: " + json.dumps(await self._look()).encode() + b"\n\n"
+            except (OSError, KernelError) as error:
+                log.error("the dashboard sees nothing: %s", error)
+                return
             for queue in self._streams:
                 # A browser that does not keep up misses some.
                 with suppress(asyncio.QueueFull):
