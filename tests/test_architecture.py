@@ -25,8 +25,8 @@ LAYERS = [
     *(
         "_mptcp_paths",
         "_mptcp_presets",
-        "_mptcp_state",
         "_mptcp_endpoints",
+        "_mptcp_state",
         "_mptcp_events",
         "dns",
         "_gateway",

@@ -29,8 +29,8 @@ from ._config_keys import (
 )
 from ._config_lines import Path, line_of
 from ._config_schema import REQUIRED, Field, Fields, expected, fields_of, nearest, nested
-from ._mptcp_endpoints import ENDPOINT_FLAGS
 from ._mptcp_presets import PRESETS
+from ._mptcp_state import ENDPOINT_FLAGS
 from ._opening import WAIT_S
 from ._policy import LISTEN, Rule, as_policy
 from ._resolv_conf import Config as DnsConfig

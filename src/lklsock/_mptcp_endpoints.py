@@ -1,5 +1,7 @@
 """What the path manager of a stack is told: endpoints and limits, and single connections.
 
+It is told by pyroute2; `_mptcp_state` reads.
+
 Source: net/mptcp/pm_kernel.c, net/mptcp/pm_userspace.c.
 """
 
@@ -9,11 +11,11 @@ import ipaddress
 import os
 import socket as _stdlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from ._interface import index_to_name, name_to_index
+from ._interface import name_to_index
 from ._mptcp_info import Subflow, info
+from ._mptcp_state import ENDPOINT_FLAGS, Endpoint, Limits, read_endpoints, read_limits
 from ._routing import interface_of
 from .stack import Stack, current_stack
 
@@ -22,39 +24,10 @@ Connection = int | _stdlib.socket
 ENDPOINTS_MAX = 8
 """MPTCP_PM_ADDR_MAX."""
 
-ENDPOINT_FLAGS = {"signal": 1, "subflow": 2, "backup": 4, "fullmesh": 8, "implicit": 16}
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An address that the path manager uses."""
-
-    id: int
-    address: str
-    flags: frozenset[str]
-    """Of "signal", "subflow", "backup", "fullmesh", "implicit"."""
-    port: int = 0
-    ifname: str | None = None
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How far the path manager goes for each connection."""
-
-    subflows: int
-    """Beyond the first."""
-    add_addr_accepted: int
-
 
 def endpoints(stack: Stack | None = None) -> list[Endpoint]:
     """The addresses that the path manager uses."""
-    from ._mptcp_netlink import GET_ADDR
-
-    stack = stack or current_stack()
-    return [
-        _endpoint(stack, message.get_attr("MPTCP_PM_ATTR_ADDR"))
-        for message in _request(stack, GET_ADDR)
-    ]
+    return read_endpoints((stack or current_stack()).kernel)
 
 
 def endpoint_add(
@@ -142,7 +115,7 @@ def limits(
     add_addr_accepted: int | None = None,
 ) -> Limits:
     """The limits of each connection; those given are set first. Each is 0-8."""
-    from ._mptcp_netlink import GET_LIMITS, SET_LIMITS
+    from ._mptcp_netlink import SET_LIMITS
 
     stack = stack or current_stack()
     wanted: dict[str, int] = {}
@@ -156,11 +129,7 @@ def limits(
             ("mptcp", "limits", *wanted),
             lambda child: limits(child, subflows=subflows, add_addr_accepted=add_addr_accepted),
         )
-    (message,) = _request(stack, GET_LIMITS)
-    return Limits(
-        subflows=message.get_attr("MPTCP_PM_ATTR_SUBFLOWS"),
-        add_addr_accepted=message.get_attr("MPTCP_PM_ATTR_RCV_ADD_ADDRS"),
-    )
+    return read_limits(stack.kernel)
 
 
 def subflow_create(
@@ -281,17 +250,16 @@ def _request(
     local: dict[str, Any] | None = None,
     remote: dict[str, Any] | None = None,
     **attributes: int,
-) -> list[Any]:
+) -> None:
     from pyroute2.netlink.exceptions import NetlinkError
 
     from ._mptcp_netlink import PathManager
 
     path_manager = (stack or current_stack()).netlink_client(PathManager.over)
     try:
-        answers: list[Any] = path_manager.request(command, local, remote, **attributes)
+        path_manager.request(command, local, remote, **attributes)
     except NetlinkError as error:
         raise OSError(error.code, os.strerror(error.code)) from None
-    return answers
 
 
 def _ends(subflow: Subflow) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -315,23 +283,3 @@ def _flag_bits(flags: Iterable[str]) -> int:
             raise ValueError(f"flags are {', '.join(ENDPOINT_FLAGS)}, not {flag!r}")
         bits |= ENDPOINT_FLAGS[flag]
     return bits
-
-
-def flag_names(bits: int) -> frozenset[str]:
-    """The flags of an endpoint by their names."""
-    return frozenset(name for name, bit in ENDPOINT_FLAGS.items() if bits & bit)
-
-
-def _endpoint(stack: Stack, attributes: Any) -> Endpoint:
-    def get(name: str) -> Any:
-        return attributes.get_attr(f"MPTCP_PM_ADDR_ATTR_{name}")
-
-    index = get("IF_IDX")
-    bits = get("FLAGS") or 0
-    return Endpoint(
-        id=get("ID"),
-        address=get("ADDR4") or get("ADDR6"),
-        flags=frozenset(name for name, bit in ENDPOINT_FLAGS.items() if bits & bit),
-        port=get("PORT") or 0,
-        ifname=index_to_name(stack.kernel, index) if index else None,
-    )

@@ -14,16 +14,14 @@ import socket as _stdlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pyroute2.netlink import NETLINK_GENERIC, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, genlmsg
+from pyroute2.netlink import NETLINK_GENERIC, NLM_F_ACK, NLM_F_REQUEST, genlmsg
 from pyroute2.netlink.generic import AsyncGenericNetlinkSocket, GenericNetlinkSocket
 from pyroute2.netlink.generic.mptcp import MPTCP_GENL_NAME, mptcp_msg
 
 ADD_ADDR = 1
 DEL_ADDR = 2
-GET_ADDR = 3
 FLUSH_ADDRS = 4
 SET_LIMITS = 5
-GET_LIMITS = 6
 SET_FLAGS = 7
 ANNOUNCE = 8
 REMOVE = 9
@@ -133,8 +131,8 @@ class PathManager(GenericNetlinkSocket):  # type: ignore[misc]
         local: dict[str, Any] | None = None,
         remote: dict[str, Any] | None = None,
         **attributes: int,
-    ) -> list[Any]:
-        """Sends one request. Returns the answers: their attributes, parsed.
+    ) -> None:
+        """Sends one request, and waits until it is done.
 
         Args:
             command: ADD_ADDR and the like.
@@ -152,9 +150,5 @@ class PathManager(GenericNetlinkSocket):  # type: ignore[misc]
                 chosen.append((f"MPTCP_PM_ATTR_{name}", {"attrs": pairs}, _NLA_F_NESTED))
         chosen += [(Message.name2nla(key), value) for key, value in attributes.items()]
         message["attrs"] = chosen
-        flags = NLM_F_REQUEST
-        if command == GET_ADDR:
-            flags |= NLM_F_DUMP
-        elif command != GET_LIMITS:
-            flags |= NLM_F_ACK
-        return list(self.nlm_request(message, msg_type=self.prid, msg_flags=flags))
+        flags = NLM_F_REQUEST | NLM_F_ACK
+        list(self.nlm_request(message, msg_type=self.prid, msg_flags=flags))

@@ -22,14 +22,13 @@ from . import _mptcp_events as events
 from . import _rtnetlink
 from ._mptcp_endpoints import (
     ENDPOINTS_MAX,
-    Endpoint,
-    Limits,
     endpoint_add,
     endpoint_flags,
     endpoint_remove,
     limits,
 )
 from ._mptcp_presets import Preset
+from ._mptcp_state import Endpoint, Limits
 
 if TYPE_CHECKING:
     from ._netlink import Timer

@@ -1,6 +1,6 @@
-"""Endpoints and limits of a stack's path manager, read without its netlink thread.
+"""Endpoints and limits of a stack's path manager, as they are.
 
-For who looks often, or must not wait for another thread: decoded in microseconds, on any thread.
+Decoded by hand, in microseconds and on any thread: it is looked often, and while a path is lost.
 `_mptcp_endpoints` changes them, by pyroute2.
 
 Source: linux/genetlink.h; linux/mptcp_pm.h.
@@ -11,10 +11,10 @@ from __future__ import annotations
 import socket as _stdlib
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from . import _lkl, _rtnetlink
 from ._interface import index_to_name
-from ._mptcp_endpoints import Endpoint, Limits, flag_names
 
 _NETLINK_GENERIC = 16
 _CONTROLLER = 16
@@ -26,29 +26,59 @@ _HEADER = struct.Struct("=BBH")
 _ATTRIBUTE = struct.Struct("=HH")
 
 
-def endpoints_and_limits(kernel: _lkl.Kernel) -> tuple[tuple[Endpoint, ...], Limits]:
-    """What the path manager of a kernel has been told."""
+ENDPOINT_FLAGS = {"signal": 1, "subflow": 2, "backup": 4, "fullmesh": 8, "implicit": 16}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An address that the path manager uses."""
+
+    id: int
+    address: str
+    flags: frozenset[str]
+    """Of "signal", "subflow", "backup", "fullmesh", "implicit"."""
+    port: int = 0
+    ifname: str | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far the path manager goes for each connection."""
+
+    subflows: int
+    """Beyond the first."""
+    add_addr_accepted: int
+
+
+def read_endpoints(kernel: _lkl.Kernel) -> list[Endpoint]:
+    """The addresses that the path manager of a kernel uses."""
+    found = _ask(kernel, _GET_ADDR, _rtnetlink.DUMP)
+    return [_endpoint(kernel, _rtnetlink.attributes(each[_ADDR], 0)) for each in found]
+
+
+def read_limits(kernel: _lkl.Kernel) -> Limits:
+    """How far it goes."""
+    (found,) = _ask(kernel, _GET_LIMITS)
+    return Limits(
+        subflows=struct.unpack("=I", found[_SUBFLOWS])[0],
+        add_addr_accepted=struct.unpack("=I", found[_RCV_ADD_ADDRS])[0],
+    )
+
+
+def _ask(kernel: _lkl.Kernel, command: int, flags: int = 0) -> list[dict[int, bytes]]:
+    """The attributes of each answer of the path manager."""
     sock = kernel.socket(_stdlib.AF_NETLINK, _stdlib.SOCK_RAW, _NETLINK_GENERIC)
     try:
         name = b"mptcp_pm\0"
         attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(name), _FAMILY_NAME) + name
-        (found,) = _ask(sock, _CONTROLLER, _GET_FAMILY, attribute=attribute)
+        (found,) = _answers(sock, _CONTROLLER, _GET_FAMILY, attribute=attribute)
         family = struct.unpack("=H", found[_FAMILY_ID])[0]
-        (limits,) = _ask(sock, family, _GET_LIMITS)
-        addresses = _ask(sock, family, _GET_ADDR, _rtnetlink.DUMP)
-        endpoints = tuple(
-            _endpoint(kernel, _rtnetlink.attributes(each[_ADDR], 0)) for each in addresses
-        )
+        return list(_answers(sock, family, command, flags))
     finally:
         sock.close()
-    told = Limits(
-        subflows=struct.unpack("=I", limits[_SUBFLOWS])[0],
-        add_addr_accepted=struct.unpack("=I", limits[_RCV_ADD_ADDRS])[0],
-    )
-    return endpoints, told
 
 
-def _ask(
+def _answers(
     sock: _lkl.Socket, kind: int, command: int, flags: int = 0, attribute: bytes = b""
 ) -> Iterator[dict[int, bytes]]:
     """The attributes of each answer."""
@@ -62,11 +92,12 @@ def _ask(
 def _endpoint(kernel: _lkl.Kernel, found: dict[int, bytes]) -> Endpoint:
     packed = found.get(_ADDR4) or found[_ADDR6]
     family = _stdlib.AF_INET if len(packed) == 4 else _stdlib.AF_INET6
+    bits = struct.unpack("=I", found.get(_FLAGS, bytes(4)))[0]
     index = struct.unpack("=i", found.get(_IF_IDX, bytes(4)))[0]
     return Endpoint(
         id=found[_ID][0],
         address=_stdlib.inet_ntop(family, packed),
-        flags=flag_names(struct.unpack("=I", found.get(_FLAGS, bytes(4)))[0]),
+        flags=frozenset(name for name, bit in ENDPOINT_FLAGS.items() if bits & bit),
         port=struct.unpack("=H", found.get(_PORT, bytes(2)))[0],
         ifname=_name(kernel, index) if index else None,
     )

@@ -23,8 +23,6 @@ import weakref
 from collections.abc import Callable
 
 from ._mptcp_endpoints import (
-    Endpoint,
-    Limits,
     address_announce,
     address_remove,
     endpoint_add,
@@ -56,6 +54,7 @@ from ._mptcp_events import (
 from ._mptcp_info import Info, Subflow, TcpInfo, info, is_mptcp, subflows
 from ._mptcp_paths import Paths
 from ._mptcp_presets import PRESETS
+from ._mptcp_state import Endpoint, Limits
 from .stack import Stack, current_stack
 
 __all__ = [

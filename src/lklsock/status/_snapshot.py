@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import _life, _rtnetlink
-from .._mptcp_endpoints import Endpoint, Limits
-from .._mptcp_state import endpoints_and_limits
+from .._mptcp_state import Endpoint, Limits, read_endpoints, read_limits
 from ..errors import KernelError
 from ..link import innermost
 from ..stack import Stack, current_stack, running_stacks
@@ -148,7 +147,6 @@ def snapshot(stack: Stack | None = None) -> Snapshot:
     links = _links(stack)
     owners = {address.partition("/")[0]: link.name for link in links for address in link.addresses}
     found, listeners = connections(kernel, owners)
-    endpoints, limits = endpoints_and_limits(kernel)
     paths = mptcp.paths(stack)
     statistics = stack.statistics()
     config = stack.dns
@@ -162,8 +160,8 @@ def snapshot(stack: Stack | None = None) -> Snapshot:
         ),
         mptcp_mode=stack.mptcp_mode,
         preset=None if paths is None else paths.preset,
-        limits=limits,
-        endpoints=endpoints,
+        limits=read_limits(kernel),
+        endpoints=tuple(read_endpoints(kernel)),
         links=links,
         connections=found,
         listeners=listeners,
