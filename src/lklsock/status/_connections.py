@@ -159,49 +159,34 @@ def _plain(sock: diag.DiagSocket, is_accepted: bool, names: _Names) -> Connectio
         reason = _why([sock])
     else:
         reason = PEER_DID_NOT_ASK if is_accepted else NOT_ASKED
-    return _tcp(sock, 0, reason, [_subflow(sock, names)])
+    return _connection(sock, reason, [_subflow(sock, names)])
 
 
 def _multipath(sock: diag.DiagSocket, members: list[diag.DiagSocket], names: _Names) -> Connection:
     subflows = [_subflow(member, names) for member in members]
     subflows.sort(key=lambda subflow: (subflow.local_id, subflow.remote_id))
-    info = sock.mptcp
-    if info is None:
-        return _tcp(sock, sock.token, _why(members), subflows)
-    return Connection(
-        protocol="mptcp",
-        reason=None,
-        state=diag.STATES[sock.state],
-        local=sock.local,
-        remote=sock.remote,
-        token=sock.token,
-        bytes_sent=info.bytes_sent,
-        bytes_received=info.bytes_received,
-        bytes_retrans=info.bytes_retrans,
-        receive_queue_bytes=sock.receive_queue,
-        send_queue_bytes=sock.send_queue,
-        subflows=tuple(subflows),
-        mptcp=info,
-    )
+    return _connection(sock, _why(members) if sock.mptcp is None else None, subflows)
 
 
-def _tcp(
-    sock: diag.DiagSocket, token: int, reason: str, subflows: list[SubflowStatus]
+def _connection(
+    sock: diag.DiagSocket, reason: str | None, subflows: list[SubflowStatus]
 ) -> Connection:
+    info = sock.mptcp
+    counts = [subflow.tcp for subflow in subflows] if info is None else [info]
     return Connection(
-        protocol="tcp",
+        protocol="tcp" if info is None else "mptcp",
         reason=reason,
         state=diag.STATES[sock.state],
         local=sock.local,
         remote=sock.remote,
-        token=token,
-        bytes_sent=sum(subflow.tcp.bytes_sent for subflow in subflows),
-        bytes_received=sum(subflow.tcp.bytes_received for subflow in subflows),
-        bytes_retrans=sum(subflow.tcp.bytes_retrans for subflow in subflows),
+        token=sock.token,
+        bytes_sent=sum(each.bytes_sent for each in counts),
+        bytes_received=sum(each.bytes_received for each in counts),
+        bytes_retrans=sum(each.bytes_retrans for each in counts),
         receive_queue_bytes=sock.receive_queue,
         send_queue_bytes=sock.send_queue,
         subflows=tuple(subflows),
-        mptcp=None,
+        mptcp=info,
     )
 
 
