@@ -5,7 +5,7 @@
 #   make test        build, then the tests in C and in Python
 #   make test-full   the same, and sanitizers, lockdep, KUnit, and what takes long
 #   make bench       the benchmarks, beside the host's kernel
-#   make check       style and types
+#   make check       style and types; `make format-csrc` has the C put in style
 #   make docs        the guide, into build/docs
 #   make tox         the tests on every CPython at hand, against wheels
 #   make wheel       a wheel for this Python, into wheels/dist, tried in an environment of its own
@@ -42,12 +42,14 @@ CONTAINER_PROGRAMS := podman:podman runc:runc debootstrap:debootstrap \
 AARCH64_PROGRAMS := $(AARCH64_COMPILER) aarch64-linux-gnu-g++:g++-aarch64-linux-gnu \
 	qemu-aarch64:qemu-user
 TOX_PYTHONS := 3.10 3.11 3.12 3.13
+CLANG_FORMAT := $(VENV)/bin/clang-format
+C_FILES = $(shell find csrc tests/csrc benchmarks/c -name '*.[ch]' -o -name '*.cpp')
 PYTHONS := $(or $(LKLSOCK_PYTHON),python3 python3.13 python3.12 python3.11 python3.10)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
 .PHONY: machine venv kernel build demo docs test test-full bench clean \
-	check check-python check-types check-port \
+	check check-python check-csrc check-types check-port format-csrc \
 	tox wheel wheels wheels-aarch64 kernel-aarch64 release-check
 
 define PYTHON_CHECK
@@ -181,11 +183,17 @@ bench: build
 
 # What pre-commit and tox run, too.
 check: EXTRA_PROGRAMS := $(CHECK_PROGRAMS)
-check: check-python check-types check-port
+check: check-python check-csrc check-types check-port
 
 check-python: $(STAMPS)/lint
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+
+check-csrc: $(STAMPS)/lint
+	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+
+format-csrc: $(STAMPS)/lint
+	@$(CLANG_FORMAT) -i $(C_FILES)
 
 check-types: build $(STAMPS)/lint
 	$(VENV)/bin/mypy

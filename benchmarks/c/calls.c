@@ -15,8 +15,8 @@
 
 #define LOOP 2000000
 #define IDLE_NS 30000000
-#define COLD_CALLS 50		/* a round; their median counts */
-#define EVICT_BYTES (64u << 20)	/* more than a last-level cache holds for one core */
+#define COLD_CALLS 50           /* a round; their median counts */
+#define EVICT_BYTES (64u << 20) /* more than a last-level cache holds for one core */
 
 static unsigned char *evict;
 

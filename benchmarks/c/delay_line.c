@@ -21,7 +21,7 @@
 #include "report.h"
 
 #define CABLES_MAX 4
-#define FRAMES 4096		/* a power of two; 5 ms at 100 Mbit/s are 42 full frames */
+#define FRAMES 4096 /* a power of two; 5 ms at 100 Mbit/s are 42 full frames */
 #define FRAME_BYTES 2048
 #define NEVER UINT64_MAX
 

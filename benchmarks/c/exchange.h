@@ -10,10 +10,10 @@
 #include "net.h"
 
 struct received {
-	uint64_t bytes;		/* after the settling time */
-	double seconds;		/* in which they came */
-	double gap_s;		/* the longest time without a byte, after the settling time */
-	double gap_at_s;	/* when that began, after the first byte */
+	uint64_t bytes;  /* after the settling time */
+	double seconds;  /* in which they came */
+	double gap_s;    /* the longest time without a byte, after the settling time */
+	double gap_at_s; /* when that began, after the first byte */
 };
 
 struct echoed {

@@ -34,8 +34,8 @@ static void begin(struct request *request, uint16_t type, uint8_t command, uint8
 static struct nlattr *attribute(struct request *request, uint16_t type, const void *data,
 				size_t len)
 {
-	struct nlattr *at = (struct nlattr *)((char *)request +
-					      NLMSG_ALIGN(request->header.nlmsg_len));
+	struct nlattr *at =
+		(struct nlattr *)((char *)request + NLMSG_ALIGN(request->header.nlmsg_len));
 
 	at->nla_type = type;
 	at->nla_len = (uint16_t)(NLA_HDRLEN + len);

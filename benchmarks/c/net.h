@@ -8,7 +8,7 @@
 #ifndef NET_H
 #define NET_H
 
-#include <netinet/in.h>		/* IPPROTO_MPTCP */
+#include <netinet/in.h> /* IPPROTO_MPTCP */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,7 +20,7 @@ struct lklsock_socket;
 struct net_socket {
 	int host_fd;
 	struct lklsock_socket *lkl;
-	uint64_t receive_timeout_ns;	/* stack only; the host's is in the socket */
+	uint64_t receive_timeout_ns; /* stack only; the host's is in the socket */
 };
 
 struct net {

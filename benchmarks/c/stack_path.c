@@ -48,11 +48,9 @@ int stack_path_open(const struct path *path, unsigned number)
 	must(path->ifname, api->link_tap(path->ifname, &link));
 	ifindex = (int)must("attaching a link", api->link_attach(link, ifname, mac, MTU));
 	must("taking a link up", api->interface_up(ifindex, true));
-	must("adding an address",
-	     api->address_add(ifindex, AF_INET, &path->address, PREFIX_LEN));
-	must("adding a default route",
-	     api->route_add(ifindex, AF_INET, NULL, 0, &path->gateway, FIRST_METRIC + number,
-			    MAIN_TABLE));
+	must("adding an address", api->address_add(ifindex, AF_INET, &path->address, PREFIX_LEN));
+	must("adding a default route", api->route_add(ifindex, AF_INET, NULL, 0, &path->gateway,
+						      FIRST_METRIC + number, MAIN_TABLE));
 	must("adding a rule", api->rule_add(AF_INET, &path->address, 32, table, table));
 	must("adding a route",
 	     api->route_add(ifindex, AF_INET, &network, PREFIX_LEN, NULL, 0, table));

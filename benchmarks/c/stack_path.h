@@ -7,12 +7,12 @@
 
 #include <stdint.h>
 
-#define PREFIX_LEN 24		/* of every network here */
+#define PREFIX_LEN 24 /* of every network here */
 
 /* A path as the command line has it: IFNAME,ADDRESS,GATEWAY. */
 struct path {
 	char ifname[16];
-	uint32_t address, gateway;	/* network order */
+	uint32_t address, gateway; /* network order */
 };
 
 /* Ends the program when the text is wrong. */

@@ -21,10 +21,10 @@
 #include "report.h"
 #include "stack_path.h"
 
-#define CONGESTION "cubic"	/* at both ends, whatever a host defaults to */
+#define CONGESTION "cubic" /* at both ends, whatever a host defaults to */
 #define SUBFLOWS_MAX 4
 #define MEMORY_BYTES (128u << 20)
-#define WORDS 9		/* of argv that are always there */
+#define WORDS 9 /* of argv that are always there */
 
 struct usage {
 	struct lklsock_statistics stack;

@@ -123,7 +123,8 @@ static bool host_address(const char *text, int family, void *out)
 }
 
 /* "fe80::1%eth0": the part after % is an interface of the kernel, which the host's getaddrinfo() cannot know. */
-static bool scoped_address(const struct socket_object *s, const char *text, struct sockaddr_in6 *out)
+static bool scoped_address(const struct socket_object *s, const char *text,
+			   struct sockaddr_in6 *out)
 {
 	const char *scope = strchr(text, '%');
 	char bare[INET6_ADDRSTRLEN], *end;

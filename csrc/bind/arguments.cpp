@@ -17,7 +17,8 @@ bool arguments_count_failed(const char *function, Py_ssize_t given, Py_ssize_t l
 
 bool argument_int_range(long value)
 {
-	raise_overflow("signed integer is %s", value > 0 ? "greater than maximum" : "less than minimum");
+	raise_overflow("signed integer is %s",
+		       value > 0 ? "greater than maximum" : "less than minimum");
 	return false;
 }
 

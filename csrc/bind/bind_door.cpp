@@ -25,7 +25,8 @@ static struct lklsock_task *task_of(const kernel_ref &kernel, const py::object &
 	if (object.is_none())
 		return nullptr;
 	if (!py::isinstance<kernel_task>(object)) {
-		raise_type("task must be a Task or None, not %.50s", Py_TYPE(object.ptr())->tp_name);
+		raise_type("task must be a Task or None, not %.50s",
+			   Py_TYPE(object.ptr())->tp_name);
 		fail();
 	}
 	task = object.cast<const kernel_task *>();
@@ -156,7 +157,8 @@ void bind_door(py::module_ &m, py::class_<kernel> &type)
 {
 	py::class_<kernel_task>(m, "Task", py::is_final(), "A kernel task of its own.");
 
-	type.def("system_call", &kernel_system_call, py::arg("number"), py::arg("task") = py::none())
+	type.def("system_call", &kernel_system_call, py::arg("number"),
+		 py::arg("task") = py::none())
 		.def("task", &kernel_new_task)
 		.def("read_file", &kernel_read_file, py::arg("path"), py::arg("size") = 65536)
 		.def("write_file", &kernel_write_file, py::arg("path"), py::arg("data"))

@@ -18,14 +18,15 @@ static std::unique_ptr<kernel> kernel_load(const std::string &library)
 {
 	struct instance *instance;
 	char why[512];
-	int rc = without_gil(
-		[&] { return instance_load(library.c_str(), &instance, why, sizeof(why)); });
+	int rc = without_gil([&] {
+		return instance_load(library.c_str(), &instance, why, sizeof(why));
+	});
 
 	if (rc < 0) {
 		raise_load(rc, library.c_str(), why);
 		fail();
 	}
-	return std::unique_ptr<kernel>(new kernel{kernel_ref(instance)});
+	return std::unique_ptr<kernel>(new kernel{ kernel_ref(instance) });
 }
 
 static void kernel_boot(const kernel &self, uint64_t memory_bytes, const std::string &command_line,
@@ -58,7 +59,7 @@ static std::unique_ptr<kernel> kernel_shared()
 {
 	struct instance *instance = without_gil([] { return instance_shared(); });
 
-	return instance ? std::unique_ptr<kernel>(new kernel{kernel_ref(instance)}) : nullptr;
+	return instance ? std::unique_ptr<kernel>(new kernel{ kernel_ref(instance) }) : nullptr;
 }
 
 static uint64_t deadline_after(double timeout_s)
@@ -135,13 +136,16 @@ void bind_kernel(py::module_ &m)
 			"version", [](const kernel &self) { return self.ref->kernel_version(); })
 		.def("console", &kernel_console)
 		.def("statistics", &kernel_statistics);
-	m.def("fork_hold", &instance_fork_hold)
-		.def("fork_release", [] { without_gil([] { instance_fork_release(); }); });
+	m.def("fork_hold", &instance_fork_hold).def("fork_release", [] {
+		without_gil([] { instance_fork_release(); });
+	});
 	m.def("shared_kernel", &kernel_shared)
 		.def(
 			"share_kernel",
 			[](const kernel &self, bool replace) {
-				return without_gil([&] { return instance_share(self.ref.instance, replace); });
+				return without_gil([&] {
+					return instance_share(self.ref.instance, replace);
+				});
 			},
 			py::arg("kernel"), py::arg("replace") = false);
 	m.def("in_main_interpreter",
@@ -150,10 +154,11 @@ void bind_kernel(py::module_ &m)
 	bind_link(m, type);
 	bind_network(type);
 
-	m.def("set_errors",
-	      [](const py::object &not_running, const py::object &boot, const py::object &panic) {
-		      if (!errors_set(not_running.ptr(), boot.ptr(), panic.ptr()))
-			      fail();
-	      },
-	      py::arg("not_running"), py::arg("boot"), py::arg("panic"));
+	m.def(
+		"set_errors",
+		[](const py::object &not_running, const py::object &boot, const py::object &panic) {
+			if (!errors_set(not_running.ptr(), boot.ptr(), panic.ptr()))
+				fail();
+		},
+		py::arg("not_running"), py::arg("boot"), py::arg("panic"));
 }

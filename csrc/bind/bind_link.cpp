@@ -28,7 +28,9 @@ using impairment = std::tuple<uint64_t, uint64_t, uint64_t, uint32_t, double, do
  */
 class link_handle {
 public:
-	link_handle(const kernel_ref &kernel, struct lklsock_link *taken) : ref(kernel), self(taken) {}
+	link_handle(const kernel_ref &kernel, struct lklsock_link *taken) : ref(kernel), self(taken)
+	{
+	}
 	link_handle(const link_handle &) = delete;
 	link_handle &operator=(const link_handle &) = delete;
 	~link_handle()
@@ -227,7 +229,8 @@ static std::unique_ptr<link_handle> link_tunnel(const kernel &self, const std::s
 }
 
 static std::unique_ptr<link_handle> link_gateway(const kernel &self, const std::string &address,
-						 uint16_t port, const py::bytes &keys, int report_fd)
+						 uint16_t port, const py::bytes &keys,
+						 int report_fd)
 {
 	struct lklsock_link *link = nullptr;
 	struct lklsock_gateway gateway = {};
@@ -263,8 +266,8 @@ static std::unique_ptr<link_handle> link_wire_path(const kernel &self, const std
 	return std::make_unique<link_handle>(self.ref, link);
 }
 
-static std::unique_ptr<link_handle> link_impair(link_handle &self, uint64_t seed, const impairment &tx,
-						const impairment &rx)
+static std::unique_ptr<link_handle> link_impair(link_handle &self, uint64_t seed,
+						const impairment &tx, const impairment &rx)
 {
 	struct lklsock_impair out = direction(tx), in = direction(rx);
 

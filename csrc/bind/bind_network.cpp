@@ -104,7 +104,9 @@ void bind_network(py::class_<kernel> &type)
 		.def(
 			"interface_mtu",
 			[](const kernel &self, int ifindex, unsigned mtu) {
-				self.ref.call([&] { return self.ref->interface_mtu(ifindex, mtu); });
+				self.ref.call([&] {
+					return self.ref->interface_mtu(ifindex, mtu);
+				});
 			},
 			py::arg("ifindex"), py::arg("mtu"))
 		.def(

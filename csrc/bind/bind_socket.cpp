@@ -101,11 +101,11 @@ PyObject *socket_by_shadow(int host_fd, int family)
 	return self;
 }
 
-#define FAST(name, signature)                                                                 \
-	{#name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(socket_##name)),   \
-	 METH_FASTCALL, #name signature "\n--\n\n"}
-#define ONE(name, signature) {#name, socket_##name, METH_O, #name signature "\n--\n\n"}
-#define NONE(name) {#name, socket_##name, METH_NOARGS, #name "($self)\n--\n\n"}
+#define FAST(name, signature) \
+	{ #name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(socket_##name)), \
+	  METH_FASTCALL, #name signature "\n--\n\n" }
+#define ONE(name, signature) { #name, socket_##name, METH_O, #name signature "\n--\n\n" }
+#define NONE(name) { #name, socket_##name, METH_NOARGS, #name "($self)\n--\n\n" }
 
 static PyMethodDef methods[] = {
 	NONE(close),
@@ -146,16 +146,16 @@ static PyMethodDef methods[] = {
 #undef NONE
 
 static PyGetSetDef properties[] = {
-	{"lkl_fd", socket_lkl_fd, nullptr, "The descriptor inside the kernel; -1 when closed.",
-	 nullptr},
+	{ "lkl_fd", socket_lkl_fd, nullptr, "The descriptor inside the kernel; -1 when closed.",
+	  nullptr },
 	{},
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_doc, const_cast<char *>("A non-blocking socket inside a kernel.")},
-	{Py_tp_dealloc, reinterpret_cast<void *>(socket_dealloc)},
-	{Py_tp_methods, methods},
-	{Py_tp_getset, properties},
+	{ Py_tp_doc, const_cast<char *>("A non-blocking socket inside a kernel.") },
+	{ Py_tp_dealloc, reinterpret_cast<void *>(socket_dealloc) },
+	{ Py_tp_methods, methods },
+	{ Py_tp_getset, properties },
 	{},
 };
 

@@ -53,8 +53,9 @@ PyObject *socket_send(PyObject *self, PyObject *const *args, Py_ssize_t count)
 	    (count > 1 && !argument_int(args[1], &flags)))
 		return nullptr;
 	return socket_count(s, without_gil([&] {
-		return s->api->send(s->sock, data.data, static_cast<size_t>(data.size), flags);
-	}));
+				    return s->api->send(s->sock, data.data,
+							static_cast<size_t>(data.size), flags);
+			    }));
 }
 
 PyObject *socket_sendto(PyObject *self, PyObject *const *args, Py_ssize_t count)
@@ -68,9 +69,10 @@ PyObject *socket_sendto(PyObject *self, PyObject *const *args, Py_ssize_t count)
 	    !argument_int(args[1], &flags) || !address_parse(s, args[2], "sendto", &addr))
 		return nullptr;
 	return socket_count(s, without_gil([&] {
-		return s->api->sendto(s->sock, data.data, static_cast<size_t>(data.size), flags,
-				      &addr.any, addr.length);
-	}));
+				    return s->api->sendto(s->sock, data.data,
+							  static_cast<size_t>(data.size), flags,
+							  &addr.any, addr.length);
+			    }));
 }
 
 /* The arguments of recv and recvfrom. */
@@ -144,8 +146,7 @@ static PyObject *receive(const struct socket_object *s, Py_ssize_t size, int fla
 		return nullptr;
 	if (flags & MSG_TRUNC)
 		memset(PyBytes_AS_STRING(data), 0, static_cast<size_t>(size));
-	rc = without_gil(
-		[&] { return call(PyBytes_AS_STRING(data), static_cast<size_t>(size)); });
+	rc = without_gil([&] { return call(PyBytes_AS_STRING(data), static_cast<size_t>(size)); });
 	if (rc < 0) {
 		Py_DECREF(data);
 		return socket_failed(s, rc);
@@ -170,7 +171,8 @@ PyObject *socket_recv(PyObject *self, PyObject *const *args, Py_ssize_t count)
 }
 
 /* (data, address), taking over data. */
-static PyObject *with_address(const struct socket_object *s, PyObject *data, const struct address *addr)
+static PyObject *with_address(const struct socket_object *s, PyObject *data,
+			      const struct address *addr)
 {
 	PyObject *from, *result;
 
@@ -198,9 +200,13 @@ PyObject *socket_recvfrom(PyObject *self, PyObject *const *args, Py_ssize_t coun
 	if (!parse_receive("recvfrom", args, count, &size, &flags))
 		return nullptr;
 	address_clear(&addr);
-	return with_address(s, receive(s, size, flags, [&](void *buf, size_t len) {
-		return s->api->recvfrom(s->sock, buf, len, flags, &addr.any, &addr.length);
-	}), &addr);
+	return with_address(s,
+			    receive(s, size, flags,
+				    [&](void *buf, size_t len) {
+					    return s->api->recvfrom(s->sock, buf, len, flags,
+								    &addr.any, &addr.length);
+				    }),
+			    &addr);
 }
 
 /* The arguments of recv_into and recvfrom_into; size ends up as the number of bytes wanted. */
@@ -239,8 +245,9 @@ PyObject *socket_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t cou
 	if (size == 0)
 		return PyLong_FromLong(0);
 	return socket_count(s, without_gil([&] {
-		return s->api->recv(s->sock, into.data, static_cast<size_t>(size), flags);
-	}));
+				    return s->api->recv(s->sock, into.data,
+							static_cast<size_t>(size), flags);
+			    }));
 }
 
 PyObject *socket_recvfrom_into(PyObject *self, PyObject *const *args, Py_ssize_t count)

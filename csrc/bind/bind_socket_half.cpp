@@ -15,9 +15,8 @@ PyObject *socket_join_host(PyObject *self, PyObject *object)
 
 	if (!argument_int(object, &host_fd))
 		return nullptr;
-	return socket_done(s, without_gil([&] {
-		return s->api->socket_join_host(s->sock, host_fd);
-	}));
+	return socket_done(s,
+			   without_gil([&] { return s->api->socket_join_host(s->sock, host_fd); }));
 }
 
 PyObject *socket_leave_host(PyObject *self, PyObject *)
@@ -40,13 +39,14 @@ PyObject *socket_replace_kernel(PyObject *self, PyObject *object)
 	const struct socket_object *other;
 
 	if (!Py_IS_TYPE(object, Py_TYPE(self)))
-		return raise_type("replace_kernel() takes a Socket, not %s", Py_TYPE(object)->tp_name);
+		return raise_type("replace_kernel() takes a Socket, not %s",
+				  Py_TYPE(object)->tp_name);
 	other = socket_of(object);
 	if (other->instance != s->instance)
 		return raise_value("the sockets are of different kernels");
 	return socket_done(s, without_gil([&] {
-		return s->api->socket_replace_kernel(s->sock, other->sock);
-	}));
+				   return s->api->socket_replace_kernel(s->sock, other->sock);
+			   }));
 }
 
 PyObject *socket_refresh(PyObject *self, PyObject *object)
@@ -56,9 +56,8 @@ PyObject *socket_refresh(PyObject *self, PyObject *object)
 
 	if (!argument_unsigned(object, &came_short))
 		return nullptr;
-	return socket_done(s, without_gil([&] {
-		return s->api->socket_refresh(s->sock, came_short);
-	}));
+	return socket_done(
+		s, without_gil([&] { return s->api->socket_refresh(s->sock, came_short); }));
 }
 
 PyObject *socket_bridge(PyObject *self, PyObject *const *args, Py_ssize_t count)

@@ -161,9 +161,8 @@ PyObject *socket_sendmsg(PyObject *self, PyObject *const *args, Py_ssize_t count
 		message.msg_control = control.data;
 		message.msg_controllen = control.size;
 	}
-	return socket_count(s, without_gil([&] {
-		return s->api->sendmsg(s->sock, &message, flags);
-	}));
+	return socket_count(s,
+			    without_gil([&] { return s->api->sendmsg(s->sock, &message, flags); }));
 }
 
 /* The control messages received, as a list of (level, type, data). One that was cut short is clipped. */

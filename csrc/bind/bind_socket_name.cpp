@@ -18,9 +18,8 @@ PyObject *socket_bind(PyObject *self, PyObject *object)
 
 	if (!address_parse(s, object, "bind", &addr))
 		return nullptr;
-	return socket_done(s, without_gil([&] {
-		return s->api->bind(s->sock, &addr.any, addr.length);
-	}));
+	return socket_done(
+		s, without_gil([&] { return s->api->bind(s->sock, &addr.any, addr.length); }));
 }
 
 PyObject *socket_listen(PyObject *self, PyObject *object)

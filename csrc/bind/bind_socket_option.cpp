@@ -76,8 +76,8 @@ static PyObject *set_option(const struct socket_object *s, int level, int option
 			    socklen_t len)
 {
 	return socket_done(s, without_gil([&] {
-		return s->api->setsockopt(s->sock, level, option, value, len);
-	}));
+				   return s->api->setsockopt(s->sock, level, option, value, len);
+			   }));
 }
 
 PyObject *socket_setsockopt(PyObject *self, PyObject *const *args, Py_ssize_t count)
@@ -117,7 +117,6 @@ PyObject *socket_ioctl(PyObject *self, PyObject *const *args, Py_ssize_t count)
 		return nullptr;
 	if (!argument.take_writable(args[1], "ioctl", 2))
 		return nullptr;
-	return socket_count(s, without_gil([&] {
-		return s->api->ioctl(s->sock, request, argument.data);
-	}));
+	return socket_count(
+		s, without_gil([&] { return s->api->ioctl(s->sock, request, argument.data); }));
 }

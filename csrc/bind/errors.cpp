@@ -14,13 +14,13 @@
 /* Enough for an oops with its registers. */
 #define TAIL_BYTES 8192
 
-#define RAISE_FORMATTED(type)                     \
-	do {                                      \
-		va_list args;                     \
-		va_start(args, format);           \
+#define RAISE_FORMATTED(type) \
+	do { \
+		va_list args; \
+		va_start(args, format); \
 		PyErr_FormatV(type, format, args); \
-		va_end(args);                     \
-		return nullptr;                   \
+		va_end(args); \
+		return nullptr; \
 	} while (0)
 
 PyObject *raise_type(const char *format, ...)
@@ -79,7 +79,7 @@ PyObject *raise_gai(int code)
 bool errors_set(PyObject *not_running, PyObject *boot, PyObject *panic)
 {
 	struct interpreter *state = interpreter_get();
-	PyObject *given[] = {not_running, boot, panic};
+	PyObject *given[] = { not_running, boot, panic };
 	PyObject **slots[3];
 
 	if (!state)
@@ -89,8 +89,9 @@ bool errors_set(PyObject *not_running, PyObject *boot, PyObject *panic)
 	slots[2] = &state->panic;
 	for (int i = 0; i < 3; i++) {
 		if (!PyExceptionClass_Check(given[i])) {
-			raise_type("set_errors() argument %d must be an exception class, not %.500s",
-				   i + 1, Py_TYPE(given[i])->tp_name);
+			raise_type(
+				"set_errors() argument %d must be an exception class, not %.500s",
+				i + 1, Py_TYPE(given[i])->tp_name);
 			return false;
 		}
 	}
@@ -129,7 +130,9 @@ PyObject *console_text(const struct instance *instance, size_t limit_bytes)
 
 	if (!buf)
 		return raise_memory();
-	len = without_gil([&] { return instance_api(instance)->console_tail(buf, limit_bytes + 1); });
+	len = without_gil([&] {
+		return instance_api(instance)->console_tail(buf, limit_bytes + 1);
+	});
 	text = PyUnicode_DecodeUTF8(buf, static_cast<Py_ssize_t>(len), "replace");
 	PyMem_Free(buf);
 	return text;
@@ -157,7 +160,8 @@ static PyObject *raise_kernel(PyObject *type, PyObject *message, const struct in
 	return nullptr;
 }
 
-static PyObject *raise_not_running(const struct interpreter *classes, const struct instance *instance)
+static PyObject *raise_not_running(const struct interpreter *classes,
+				   const struct instance *instance)
 {
 	enum lklsock_state state = instance_state(instance);
 	PyObject *message;
@@ -171,11 +175,12 @@ static PyObject *raise_not_running(const struct interpreter *classes, const stru
 		message = PyUnicode_FromString("the kernel is not booted: boot it first");
 		break;
 	case LKLSOCK_FORKED:
-		message = PyUnicode_FromFormat("the kernel, and this socket or link, is that of process "
-					       "%ld: a forked child makes, connects and accepts "
-					       "its own; a server that hands connections over "
-					       "serves them in threads (ThreadingMixIn)",
-					       static_cast<long>(instance_pid(instance)));
+		message = PyUnicode_FromFormat(
+			"the kernel, and this socket or link, is that of process "
+			"%ld: a forked child makes, connects and accepts "
+			"its own; a server that hands connections over "
+			"serves them in threads (ThreadingMixIn)",
+			static_cast<long>(instance_pid(instance)));
 		break;
 	default:
 		message = PyUnicode_FromString("the kernel is halted: load and boot a new one");
@@ -214,7 +219,8 @@ PyObject *raise_boot(const struct instance *instance, long rc)
 	case LKLSOCK_HALTED:
 		return raise_not_running(classes, instance);
 	case LKLSOCK_PANICKED:
-		message = PyUnicode_FromString("the kernel panicked while it booted: see the console");
+		message = PyUnicode_FromString(
+			"the kernel panicked while it booted: see the console");
 		break;
 	case LKLSOCK_RUNNING:
 		message = PyUnicode_FromString("the kernel is booted already");

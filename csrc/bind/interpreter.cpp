@@ -24,7 +24,8 @@ static void capsule_free(PyObject *capsule)
 
 static PyObject *capsule_new()
 {
-	auto *state = static_cast<struct interpreter *>(PyMem_Calloc(1, sizeof(struct interpreter)));
+	auto *state =
+		static_cast<struct interpreter *>(PyMem_Calloc(1, sizeof(struct interpreter)));
 	PyObject *capsule;
 
 	if (!state)
@@ -35,7 +36,7 @@ static PyObject *capsule_new()
 		return nullptr;
 	}
 	/* Until lklsock.errors hands its own over. */
-	for (PyObject **slot : {&state->not_running, &state->boot, &state->panic}) {
+	for (PyObject **slot : { &state->not_running, &state->boot, &state->panic }) {
 		Py_INCREF(PyExc_RuntimeError);
 		*slot = PyExc_RuntimeError;
 	}

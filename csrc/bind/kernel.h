@@ -57,7 +57,9 @@ struct kernel {
 /* The Python type Task. */
 class kernel_task {
 public:
-	kernel_task(const kernel_ref &kernel, struct lklsock_task *taken) : ref(kernel), self(taken) {}
+	kernel_task(const kernel_ref &kernel, struct lklsock_task *taken) : ref(kernel), self(taken)
+	{
+	}
 	kernel_task(const kernel_task &) = delete;
 	kernel_task &operator=(const kernel_task &) = delete;
 	~kernel_task();

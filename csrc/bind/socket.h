@@ -15,8 +15,8 @@
 struct socket_object {
 	PyObject_HEAD
 	const struct lklsock_api *api;
-	struct lklsock_socket *sock;	/* one reference */
-	struct instance *instance;	/* one reference */
+	struct lklsock_socket *sock; /* one reference */
+	struct instance *instance;   /* one reference */
 	int family;
 };
 

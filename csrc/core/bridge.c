@@ -27,20 +27,20 @@ enum progress { MOVES, WANTS_INPUT, WANTS_ROOM, OVER };
 
 struct flow {
 	char bytes[BUFFER_BYTES];
-	size_t start, end;		/* what was read and not yet written */
-	bool ended;			/* nothing more to read */
+	size_t start, end; /* what was read and not yet written */
+	bool ended;        /* nothing more to read */
 	enum progress progress;
 };
 
 struct bridge {
 	struct lklsock_socket *sock;
-	struct host_io_source source;	/* of our end; has a memory reference on the socket */
+	struct host_io_source source; /* of our end; has a memory reference on the socket */
 	pthread_mutex_t lock;
-	int ours;			/* -1 when closed; lock, but for the pump */
-	bool watched;			/* the source is in use; atomic, who takes it deletes the source */
-	bool is_user;			/* of the socket; atomic, who takes it gives the user back */
-	bool hung_up;			/* the program closed its end */
-	bool failed;			/* the connection did */
+	int ours;     /* -1 when closed; lock, but for the pump */
+	bool watched; /* the source is in use; atomic, who takes it deletes the source */
+	bool is_user; /* of the socket; atomic, who takes it gives the user back */
+	bool hung_up; /* the program closed its end */
+	bool failed;  /* the connection did */
 	struct flow up, down;
 };
 
@@ -80,7 +80,7 @@ static void host_end(struct bridge *bridge)
 
 static void kernel_refuse(struct bridge *bridge)
 {
-	(void)bridge;	/* The close will, with a reset if there is something. */
+	(void)bridge; /* The close will, with a reset if there is something. */
 }
 
 static void host_refuse(struct bridge *bridge)
@@ -91,8 +91,8 @@ static void host_refuse(struct bridge *bridge)
 static const struct direction {
 	long (*recv)(struct bridge *bridge, char *buf, size_t len);
 	long (*send)(struct bridge *bridge, const char *buf, size_t len);
-	void (*end)(struct bridge *bridge);		/* of what is sent */
-	void (*refuse)(struct bridge *bridge);		/* what would be received */
+	void (*end)(struct bridge *bridge);    /* of what is sent */
+	void (*refuse)(struct bridge *bridge); /* what would be received */
 } up = { kernel_recv, host_send, host_end, kernel_refuse },
   down = { host_recv, kernel_send, kernel_end, host_refuse };
 
@@ -159,7 +159,7 @@ static void bridge_end(struct bridge *bridge)
 	struct lklsock_socket *sock = bridge->sock;
 
 	if (!take(&bridge->watched))
-		return;		/* bridge_close() is at it, and waits for us */
+		return; /* bridge_close() is at it, and waits for us */
 	host_io_del(&bridge->source);
 	end_close(bridge);
 	if (take(&bridge->is_user))
@@ -192,8 +192,7 @@ static unsigned host_wants(const struct bridge *bridge)
 /* On a polling thread. */
 static unsigned bridge_event(struct host_io_source *source, uint32_t epoll_events)
 {
-	struct bridge *bridge =
-		(struct bridge *)((char *)source - offsetof(struct bridge, source));
+	struct bridge *bridge = (struct bridge *)((char *)source - offsetof(struct bridge, source));
 
 	if (epoll_events & (EPOLLHUP | EPOLLERR)) {
 		bridge->hung_up = true;

@@ -14,7 +14,7 @@
 #define RING 16384u
 
 static char ring[RING];
-static uint64_t claimed, written;	/* bytes ever */
+static uint64_t claimed, written; /* bytes ever */
 
 void console_write(const char *text, unsigned len)
 {

@@ -66,8 +66,7 @@ void drain_run(uint64_t deadline_ns)
 
 		if (now >= deadline_ns)
 			return;
-		host_io_wait(&never_woken, 0,
-			     deadline_ns - now < step ? deadline_ns : now + step);
+		host_io_wait(&never_woken, 0, deadline_ns - now < step ? deadline_ns : now + step);
 		if (step < STEP_LAST_NS)
 			step *= 2;
 	}

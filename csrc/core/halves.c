@@ -25,11 +25,11 @@
 #define WATCHED (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP)
 
 struct host_half {
-	struct lklsock_socket *sock;	/* the source has a memory reference on it */
+	struct lklsock_socket *sock; /* the source has a memory reference on it */
 	struct host_io_source source;
 	pthread_mutex_t lock;
-	unsigned mask;			/* atomic; lock to write */
-	bool joined;			/* atomic; lock to write; who ends it deletes the source */
+	unsigned mask; /* atomic; lock to write */
+	bool joined;   /* atomic; lock to write; who ends it deletes the source */
 };
 
 static struct host_half *half_of(const struct lklsock_socket *sock)

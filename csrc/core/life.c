@@ -32,11 +32,11 @@
 #define COMMAND_LINE_MAX 2048
 
 static pthread_mutex_t life_lock = PTHREAD_MUTEX_INITIALIZER;
-static int state = LKLSOCK_LOADED;	/* atomic */
-static void *memory;			/* life_lock */
+static int state = LKLSOCK_LOADED; /* atomic */
+static void *memory;               /* life_lock */
 static size_t memory_bytes;
 static bool io_started, kernel_begun;
-static bool forking;			/* from prepare to parent or child */
+static bool forking; /* from prepare to parent or child */
 
 enum lklsock_state life_state(void)
 {

@@ -56,7 +56,8 @@ static bool has_failed(struct lklsock_socket *sock)
 	socklen_t len = sizeof(error);
 
 	return syscall_do(LKL_NR_getsockopt, sock->lkl_fd, SOL_SOCKET, SO_ERROR, (long)&error,
-			  (long)&len) || error;
+			  (long)&len) ||
+	       error;
 }
 
 /* Return: the time it is over, 0 if there is nothing to wait for. */

@@ -182,7 +182,7 @@ static struct link_impair_direction direction(const struct lklsock_impair *from)
 }
 
 long link_call_impair(struct lklsock_link *inner, uint64_t seed, const struct lklsock_impair *tx,
-			const struct lklsock_impair *rx, struct lklsock_link **out)
+		      const struct lklsock_impair *rx, struct lklsock_link **out)
 {
 	const struct link_impair_direction tx_direction = direction(tx);
 	const struct link_impair_direction rx_direction = direction(rx);
@@ -196,7 +196,7 @@ long link_call_impair(struct lklsock_link *inner, uint64_t seed, const struct lk
 }
 
 long link_call_pcap(struct lklsock_link *inner, int host_fd, uint32_t snaplen,
-		      struct lklsock_link **out)
+		    struct lklsock_link **out)
 {
 	struct lklsock_link *outer;
 	struct link *link = NULL;
@@ -219,7 +219,7 @@ long link_call_follow(struct lklsock_link *inner, const char *uplink, struct lkl
 }
 
 long link_call_impair_set(struct lklsock_link *handle, const struct lklsock_impair *tx,
-			    const struct lklsock_impair *rx)
+			  const struct lklsock_impair *rx)
 {
 	const struct link_impair_direction tx_direction = direction(tx);
 	const struct link_impair_direction rx_direction = direction(rx);
@@ -279,4 +279,3 @@ void link_call_counters(struct lklsock_link *handle, struct lklsock_link_counter
 	};
 	link_handles_unlock();
 }
-

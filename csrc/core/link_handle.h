@@ -24,16 +24,16 @@
 #include "link/link.h"
 
 struct lklsock_link {
-	struct link *link;		/* NULL when closed; list lock */
+	struct link *link; /* NULL when closed; list lock */
 	struct lklsock_link *inner, *outer;
-	enum { LINK_LOOSE, LINK_ATTACHING, LINK_ATTACHED } attachment;	/* list lock */
-	bool given_back;		/* by its owner, while it is wrapped or attached */
-	struct link_counters last;	/* of a closed link */
+	enum { LINK_LOOSE, LINK_ATTACHING, LINK_ATTACHED } attachment; /* list lock */
+	bool given_back;           /* by its owner, while it is wrapped or attached */
+	struct link_counters last; /* of a closed link */
 
 	struct link_upper upper;
 	pthread_mutex_t device_lock;
-	void *device;			/* device_lock */
-	bool carrier;			/* of the link, as told last; device_lock */
+	void *device; /* device_lock */
+	bool carrier; /* of the link, as told last; device_lock */
 
 	struct lklsock_link *next, **prev;
 };

@@ -162,7 +162,8 @@ static long rule_change(int type, int flags, int family, const void *src, unsign
 	if (prefix_len)
 		netlink_attribute(&request, FRA_SRC, src, address_bytes(family));
 	else
-		netlink_attribute(&request, FRA_SUPPRESS_PREFIXLEN, &no_default, sizeof(no_default));
+		netlink_attribute(&request, FRA_SUPPRESS_PREFIXLEN, &no_default,
+				  sizeof(no_default));
 	netlink_attribute(&request, FRA_TABLE, &table, sizeof(table));
 	if (priority)
 		netlink_attribute(&request, FRA_PRIORITY, &priority, sizeof(priority));

@@ -26,9 +26,7 @@ long route_del(int ifindex, int family, const void *dst, unsigned prefix_len, co
  * Traffic from src is routed by table. priority 0: the kernel chooses. prefix_len 0 (src may be NULL): all traffic is
  * routed by table, but for its default routes.
  */
-long rule_add(int family, const void *src, unsigned prefix_len, uint32_t table,
-	      uint32_t priority);
-long rule_del(int family, const void *src, unsigned prefix_len, uint32_t table,
-	      uint32_t priority);
+long rule_add(int family, const void *src, unsigned prefix_len, uint32_t table, uint32_t priority);
+long rule_del(int family, const void *src, unsigned prefix_len, uint32_t table, uint32_t priority);
 
 #endif

@@ -60,8 +60,8 @@ long netlink_ask(long lkl_fd, struct netlink_request *request)
 	if (ret < 0)
 		return ret;
 	/* The rest of a longer answer is dropped. */
-	ret = syscall_do(LKL_NR_recvfrom, lkl_fd, (long)answer.bytes, sizeof(answer),
-			 MSG_DONTWAIT, 0, 0);
+	ret = syscall_do(LKL_NR_recvfrom, lkl_fd, (long)answer.bytes, sizeof(answer), MSG_DONTWAIT,
+			 0, 0);
 	if (ret < 0)
 		return ret;
 	if ((size_t)ret < sizeof(answer.header))

@@ -16,7 +16,7 @@ struct lklsock_socket;
 /* lkl_host_ops.readiness: queues it. Context: CPU held. */
 void readiness_changed(struct lkl_watch_state *state);
 
-extern struct lklsock_socket *readiness_queue;	/* atomic */
+extern struct lklsock_socket *readiness_queue; /* atomic */
 void readiness_queue_run(void);
 
 /*

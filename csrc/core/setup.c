@@ -16,7 +16,7 @@
 #include "netconf.h"
 #include "syscall.h"
 
-#define LOOPBACK 1		/* interface index */
+#define LOOPBACK 1 /* interface index */
 
 #define PAGE 4096u
 #define MIB (1u << 20)
@@ -39,8 +39,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-static long sysctl(const char *name, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+static long sysctl(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static long sysctl(const char *name, const char *format, ...)
 {

@@ -38,12 +38,12 @@
 struct shadow {
 	struct lklsock_socket *sock;
 	pthread_mutex_t lock;
-	struct host_pair pair;		/* lock, but for the program's number */
-	unsigned shown;			/* EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP, EPOLLHUP; lock */
-	bool urgent_ignored;		/* the program was shown it, and reads on; lock */
-	struct host_io_source source;	/* of our end; has a memory reference on the socket */
-	bool watched;			/* the source is in use; atomic, who takes it deletes the source */
-	bool is_user;			/* of the socket; atomic, who takes it gives the user back */
+	struct host_pair pair;        /* lock, but for the program's number */
+	unsigned shown;               /* EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP, EPOLLHUP; lock */
+	bool urgent_ignored;          /* the program was shown it, and reads on; lock */
+	struct host_io_source source; /* of our end; has a memory reference on the socket */
+	bool watched; /* the source is in use; atomic, who takes it deletes the source */
+	bool is_user; /* of the socket; atomic, who takes it gives the user back */
 };
 
 /* What a poller shall see. */
@@ -171,8 +171,7 @@ static bool take(bool *flag)
 /* Our end is hung up: by us, or by the program, which closed its end. On a polling thread. */
 static unsigned shadow_event(struct host_io_source *source, uint32_t epoll_events)
 {
-	struct shadow *shadow =
-		(struct shadow *)((char *)source - offsetof(struct shadow, source));
+	struct shadow *shadow = (struct shadow *)((char *)source - offsetof(struct shadow, source));
 	struct lklsock_socket *sock = shadow->sock;
 
 	if (!(epoll_events & EPOLLHUP)) {
@@ -180,7 +179,7 @@ static unsigned shadow_event(struct host_io_source *source, uint32_t epoll_event
 		return 0;
 	}
 	if (!take(&shadow->watched))
-		return 0;	/* shadow_close() is at it, and waits for us */
+		return 0; /* shadow_close() is at it, and waits for us */
 	host_io_del(source);
 	end_close(shadow);
 	if (take(&shadow->is_user))

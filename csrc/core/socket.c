@@ -179,5 +179,5 @@ void socket_put_from_poller(struct lklsock_socket *sock)
 int socket_lkl_fd(struct lklsock_socket *sock)
 {
 	return __atomic_load_n(&sock->uses, __ATOMIC_ACQUIRE) & SOCKET_CLOSED ? -EBADF :
-										 sock->lkl_fd;
+										sock->lkl_fd;
 }

@@ -28,36 +28,37 @@ struct shadow;
 struct host_half;
 struct bridge;
 
-#define SOCKET_CLOSED (1u << 31)	/* in uses */
+#define SOCKET_CLOSED (1u << 31) /* in uses */
 
 /* finish: how far the closing of a closed socket is. */
 enum { SOCKET_IN_USE, SOCKET_FINISHING, SOCKET_FINISHED };
 
 struct lklsock_socket {
-	int refs, users;		/* atomic */
-	unsigned uses;			/* atomic */
-	int finish;			/* atomic, futex */
+	int refs, users; /* atomic */
+	unsigned uses;   /* atomic */
+	int finish;      /* atomic, futex */
 	int lkl_fd;
-	bool connects;			/* a connection-based type */
-	bool engaged;			/* its HUP means something (shadow.c); atomic */
-	bool lingers;			/* SO_LINGER with a time was set; a hint, atomic */
-	uint64_t linger_until;		/* of a close that has begun to linger, or 0; atomic */
+	bool connects;         /* a connection-based type */
+	bool engaged;          /* its HUP means something (shadow.c); atomic */
+	bool lingers;          /* SO_LINGER with a time was set; a hint, atomic */
+	uint64_t linger_until; /* of a close that has begun to linger, or 0; atomic */
 
-	void *watch;			/* made by the first who needs it; atomic */
+	void *watch; /* made by the first who needs it; atomic */
 	struct lkl_watch_state watch_state;
-	int news;			/* futex: counts changes of readiness, and the end; atomic */
-	int sleepers;			/* on news; atomic */
-	bool queued;			/* on the queue of news; atomic */
+	int news;     /* futex: counts changes of readiness, and the end; atomic */
+	int sleepers; /* on news; atomic */
+	bool queued;  /* on the queue of news; atomic */
 	struct lklsock_socket *queue_next;
 
-	struct host_half *host_half;	/* halves.c; made by the first who joins one; atomic */
-	bool kernel_left;		/* atomic */
+	struct host_half *host_half; /* halves.c; made by the first who joins one; atomic */
+	bool kernel_left;            /* atomic */
 
-	struct shadow *shadow;		/* atomic */
-	struct bridge *bridge;		/* atomic */
-	pthread_mutex_t making;		/* of watch, halves, shadow and bridge; the kernel may be entered with it held */
+	struct shadow *shadow; /* atomic */
+	struct bridge *bridge; /* atomic */
+	pthread_mutex_t
+		making; /* of watch, halves, shadow and bridge; the kernel may be entered with it held */
 
-	struct lklsock_socket *next, **prev;	/* registry; its lock */
+	struct lklsock_socket *next, **prev; /* registry; its lock */
 };
 
 /* Takes over an open descriptor, non-blocking. On failure it is closed. Return: 0 or -ENOMEM. */

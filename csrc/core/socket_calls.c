@@ -23,10 +23,10 @@
 
 struct call {
 	long nr;
-	long args[5];		/* after the descriptor */
-	unsigned direction;	/* EPOLLIN, EPOLLOUT: what it comes short of */
-	size_t bytes;		/* it asks for */
-	bool engages;		/* the socket, if it succeeds or goes on */
+	long args[5];       /* after the descriptor */
+	unsigned direction; /* EPOLLIN, EPOLLOUT: what it comes short of */
+	size_t bytes;       /* it asks for */
+	bool engages;       /* the socket, if it succeeds or goes on */
 };
 
 static unsigned came_short(const struct lklsock_socket *sock, const struct call *call, long ret)
@@ -77,6 +77,9 @@ long socket_bind(struct lklsock_socket *sock, const void *addr, socklen_t len)
 {
 	return ask(sock, LKL_NR_bind, (long)addr, len);
 }
+
+/* Each call is a small table from here on, which stays one: */
+/* clang-format off */
 
 long socket_listen(struct lklsock_socket *sock, int backlog)
 {

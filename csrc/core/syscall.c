@@ -21,8 +21,8 @@ _Static_assert(LKL_REENTRY == LKLSOCK_EREENTRY, "the door passes it on as it is"
 
 int syscall_door = SYSCALL_DOOR_CLOSED;
 
-static pthread_t door_owner;		/* while PRIVATE */
-static __thread int closing;		/* looked at while PRIVATE only: thread-local memory is slow here */
+static pthread_t door_owner; /* while PRIVATE */
+static __thread int closing; /* looked at while PRIVATE only: thread-local memory is slow here */
 
 void syscall_door_set(enum syscall_door door)
 {

@@ -23,7 +23,7 @@ enum syscall_door {
 	SYSCALL_DOOR_OPEN,
 };
 
-extern int syscall_door;		/* atomic */
+extern int syscall_door; /* atomic */
 
 void syscall_door_set(enum syscall_door door);
 

@@ -45,11 +45,11 @@ uint32_t host_poll(int fd);
  * LKL_IRQ_* bits to raise when the batch is through.
  */
 struct host_io_source {
-	int fd;			/* -1: none, only to be rung */
+	int fd; /* -1: none, only to be rung */
 	unsigned (*event)(struct host_io_source *source, uint32_t epoll_events);
-	bool borrowed;		/* fd is the caller's: fork(2) leaves the child's copy open */
+	bool borrowed; /* fd is the caller's: fork(2) leaves the child's copy open */
 	/* The service's own. */
-	uint32_t armed;		/* EPOLL*; atomic */
+	uint32_t armed; /* EPOLL*; atomic */
 	uint32_t slot;
 };
 

@@ -11,10 +11,10 @@
 /* Descriptors of the service; -1: not there. Atomic. */
 struct io_fds {
 	int epoll;
-	int timer;	/* timerfd, edge triggered: needs no read */
-	int kick;	/* eventfd, edge triggered: each write is one event */
-	int leader;	/* eventfd, edge triggered: have the leader look at its word */
-	int stop;	/* eventfd, level triggered: everybody leaves */
+	int timer;  /* timerfd, edge triggered: needs no read */
+	int kick;   /* eventfd, edge triggered: each write is one event */
+	int leader; /* eventfd, edge triggered: have the leader look at its word */
+	int stop;   /* eventfd, level triggered: everybody leaves */
 };
 
 extern struct io_fds io_fds;
@@ -31,14 +31,14 @@ void io_signal(const int *fd);
 extern bool io_running;
 
 /* What epoll hands back. An internal event has this bit and one of the numbers. */
-#define IO_INTERNAL	(1ull << 63)
-#define IO_TIMER	(IO_INTERNAL | 1)
-#define IO_KICK		(IO_INTERNAL | 2)
-#define IO_LEADER	(IO_INTERNAL | 3)
-#define IO_STOP		(IO_INTERNAL | 4)
+#define IO_INTERNAL (1ull << 63)
+#define IO_TIMER (IO_INTERNAL | 1)
+#define IO_KICK (IO_INTERNAL | 2)
+#define IO_LEADER (IO_INTERNAL | 3)
+#define IO_STOP (IO_INTERNAL | 4)
 
 struct io_batch {
-	unsigned irq;		/* LKL_IRQ_* to raise */
+	unsigned irq; /* LKL_IRQ_* to raise */
 	bool leader_kick;
 	bool stop;
 };

@@ -17,7 +17,7 @@ static struct slot slots[SLOTS];
 /* Guards the list of free slots only, never an event(). */
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool slot_used[SLOTS];
-static uint32_t slot_lowest;	/* none below is free */
+static uint32_t slot_lowest; /* none below is free */
 static uint32_t slots_touched;
 
 struct slot *io_slot(uint32_t index)

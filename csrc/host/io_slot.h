@@ -24,11 +24,11 @@
 #define SLOT_EVENTS 0xffffu
 
 struct slot {
-	struct host_io_source *source;	/* valid while the generation matches; NULL: none */
-	pthread_t runner;		/* inside event(), or 0; atomic */
+	struct host_io_source *source; /* valid while the generation matches; NULL: none */
+	pthread_t runner;              /* inside event(), or 0; atomic */
 	uint32_t state;
-	uint32_t rung;			/* generation + 1 when it was rung, or 0; atomic */
-	uint32_t next_rung;		/* index + 1; valid while in the list of rung ones */
+	uint32_t rung;      /* generation + 1 when it was rung, or 0; atomic */
+	uint32_t next_rung; /* index + 1; valid while in the list of rung ones */
 };
 
 /* Return: slot of the source, or NULL: all are in use. */

@@ -30,7 +30,7 @@ struct io_fds io_fds = { -1, -1, -1, -1, -1 };
 bool io_running;
 
 static pthread_t thread;
-static pid_t thread_id;		/* atomic */
+static pid_t thread_id; /* atomic */
 static void (*after_irq)(void);
 
 /* All but the signals of a fault: those must end in the program's own handler. */

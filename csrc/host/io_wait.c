@@ -61,15 +61,15 @@
 
 static struct {
 	int turn;
-	int awaited;		/* threads that sleep on turn */
+	int awaited; /* threads that sleep on turn */
 	int *word;
 	pthread_t thread;
-	uint64_t ended_ns;	/* when the last turn was over */
+	uint64_t ended_ns; /* when the last turn was over */
 } lead;
 
 /* Of the I/O thread. */
 static struct {
-	bool sleeps;		/* on kicks */
+	bool sleeps; /* on kicks */
 	int kicks;
 } back;
 
@@ -166,8 +166,7 @@ void io_back_stand(int kicks_seen)
 
 		if (!__atomic_load_n(&io_running, __ATOMIC_SEQ_CST))
 			return;
-		if (!(turn & 1) &&
-		    (kicks != kicks_seen || !(led_recently() || lkl_cpu_busy())))
+		if (!(turn & 1) && (kicks != kicks_seen || !(led_recently() || lkl_cpu_busy())))
 			return;
 		/* A long turn: nothing to look for before its end. */
 		if (turn & 1 && turn == last)

@@ -47,7 +47,7 @@ static int number_high(int fd)
 
 int host_pair_open(struct host_pair *pair)
 {
-	const int smallest = 1;	/* the host rounds it up */
+	const int smallest = 1; /* the host rounds it up */
 	int ends[2], err;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
@@ -84,7 +84,9 @@ bool host_pair_identify(int fd, struct host_pair *id)
 
 	if (fstat(fd, &stat) || !S_ISSOCK(stat.st_mode))
 		return false;
-	*id = (struct host_pair){ .program = fd, .ours = -1, .dev = stat.st_dev, .ino = stat.st_ino };
+	*id = (struct host_pair){
+		.program = fd, .ours = -1, .dev = stat.st_dev, .ino = stat.st_ino
+	};
 	return true;
 }
 

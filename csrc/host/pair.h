@@ -24,9 +24,9 @@
 #include <sys/types.h>
 
 struct host_pair {
-	int program;		/* the program's end: its to close */
-	int ours;		/* -1 when closed */
-	dev_t dev;		/* of the program's end */
+	int program; /* the program's end: its to close */
+	int ours;    /* -1 when closed */
+	dev_t dev;   /* of the program's end */
 	ino_t ino;
 };
 

@@ -47,10 +47,10 @@ enum lklsock_state {
 };
 
 struct lklsock_boot {
-	uint64_t memory_bytes;		/* at least 8 MiB */
-	const char *command_line;	/* added to ours; may be "" */
-	const char *hostname;		/* may be NULL */
-	int console_level;		/* as printk's: messages below it are kept; 0..8 */
+	uint64_t memory_bytes;    /* at least 8 MiB */
+	const char *command_line; /* added to ours; may be "" */
+	const char *hostname;     /* may be NULL */
+	int console_level;        /* as printk's: messages below it are kept; 0..8 */
 };
 
 struct lklsock_socket;
@@ -59,17 +59,17 @@ struct lklsock_task;
 
 struct lklsock_link_counters {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes, tx_dropped, rx_dropped, rx_malformed,
-		tx_too_long, path_errors;	/* see link.h */
+		tx_too_long, path_errors; /* see link.h */
 };
 
-struct lklsock_vxlan {			/* see link.h */
+struct lklsock_vxlan { /* see link.h */
 	struct sockaddr_storage remote, source;
 	uint16_t local_port, source_port;
 	const char *device;
 	uint32_t vni;
 };
 
-struct lklsock_tunnel {			/* see link.h */
+struct lklsock_tunnel { /* see link.h */
 	struct sockaddr_storage remote, source;
 	const char *device;
 	const uint8_t *key;
@@ -77,30 +77,30 @@ struct lklsock_tunnel {			/* see link.h */
 	uint8_t mac[6];
 };
 
-struct lklsock_gateway {		/* see link.h */
+struct lklsock_gateway { /* see link.h */
 	struct sockaddr_storage listen;
 	const uint8_t *keys;
 	unsigned key_count;
 	int report_fd;
 };
 
-struct lklsock_impair {			/* one direction; see link.h */
+struct lklsock_impair { /* one direction; see link.h */
 	uint64_t delay_ns, jitter_ns, rate_bit_per_s;
 	uint32_t queue_bytes;
 	double loss, reorder, duplicate;
 };
 
 struct lklsock_statistics {
-	uint64_t requests, cold_requests, sleeping_owners, switches, interrupts, timer_sets, handoffs,
-		kicks, watch_polls, watch_changes, parks, free_pages, total_pages;
+	uint64_t requests, cold_requests, sleeping_owners, switches, interrupts, timer_sets,
+		handoffs, kicks, watch_polls, watch_changes, parks, free_pages, total_pages;
 };
 
 struct lklsock_api {
 	unsigned abi;
-	unsigned size;				/* of this table, bytes */
+	unsigned size; /* of this table, bytes */
 
 	/* ---- life; boot and halt once each, in this order. */
-	const char *(*kernel_version)(void);	/* "6.12.117"; never enters the kernel */
+	const char *(*kernel_version)(void); /* "6.12.117"; never enters the kernel */
 	long (*boot)(const struct lklsock_boot *boot);
 	/*
 	 * Closes every socket (FIN or RST leave), lets links flush, until the deadline; then takes the CPU for good and
@@ -136,7 +136,7 @@ struct lklsock_api {
 	long (*socket_open)(struct lklsock_task *task, int family, int type, int protocol,
 			    struct lklsock_socket **out);
 	void (*socket_get)(struct lklsock_socket *sock);
-	void (*socket_put)(struct lklsock_socket *sock);	/* the last one closes it */
+	void (*socket_put)(struct lklsock_socket *sock); /* the last one closes it */
 	/*
 	 * To be called before socket_close(): what SO_LINGER asks for. Sends the end, and sleeps until all is
 	 * acknowledged or the time is up. Return: 0; -EINTR when a signal handler ran, -EAGAIN: look for signals,
@@ -145,7 +145,7 @@ struct lklsock_api {
 	long (*socket_linger)(struct lklsock_socket *sock);
 	/* Closes now, without lingering; calls and sleepers in other threads end with -EBADF. References stay valid. */
 	long (*socket_close)(struct lklsock_socket *sock);
-	int (*socket_lkl_fd)(struct lklsock_socket *sock);	/* -EBADF when closed */
+	int (*socket_lkl_fd)(struct lklsock_socket *sock); /* -EBADF when closed */
 
 	long (*bind)(struct lklsock_socket *sock, const void *addr, socklen_t len);
 	long (*listen)(struct lklsock_socket *sock, int backlog);
@@ -228,12 +228,14 @@ struct lklsock_api {
 	long (*link_gateway)(const struct lklsock_gateway *gateway, struct lklsock_link **out);
 	long (*link_wire)(int host_fd, struct lklsock_link **out);
 	long (*link_wire_path)(const char *path, bool listen, struct lklsock_link **out);
-	long (*link_impair)(struct lklsock_link *inner, uint64_t seed, const struct lklsock_impair *tx,
-			    const struct lklsock_impair *rx, struct lklsock_link **out);
+	long (*link_impair)(struct lklsock_link *inner, uint64_t seed,
+			    const struct lklsock_impair *tx, const struct lklsock_impair *rx,
+			    struct lklsock_link **out);
 	long (*link_impair_set)(struct lklsock_link *link, const struct lklsock_impair *tx,
 				const struct lklsock_impair *rx);
 	long (*link_cut)(struct lklsock_link *link, bool cut, bool carrier);
-	long (*link_follow)(struct lklsock_link *inner, const char *uplink, struct lklsock_link **out);
+	long (*link_follow)(struct lklsock_link *inner, const char *uplink,
+			    struct lklsock_link **out);
 	long (*link_pcap)(struct lklsock_link *inner, int host_fd, uint32_t snaplen,
 			  struct lklsock_link **out);
 	/* Makes a net device of it (down, no address). mac: 6 bytes. Return: its interface index. */

@@ -13,7 +13,7 @@
 
 #define IP4_MIN 20
 #define IP6_BYTES 40
-#define FRAGMENT_MASK 0x3fff	/* of IPv4: more follow, or not the first */
+#define FRAGMENT_MASK 0x3fff /* of IPv4: more follow, or not the first */
 
 /* Even counts only. */
 static uint32_t sum_add(uint32_t sum, const uint8_t *data, unsigned long bytes)
@@ -45,7 +45,7 @@ static void transport_detect(struct virtio_net_hdr_v1 *hdr, const uint8_t *frame
 		return;
 	if (at + offset + 2 > bytes || at + length > bytes ||
 	    read_16(frame + at + offset) !=
-	    sum_fold(addresses + protocol + (uint32_t)(length & 0xffff)))
+		    sum_fold(addresses + protocol + (uint32_t)(length & 0xffff)))
 		return;
 	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	hdr->csum_start = htole16((uint16_t)at);

@@ -19,30 +19,31 @@
 #define NONCE 12
 
 /* What there is of it: return type, name, arguments. */
-#define FUNCTIONS(X)                                                                      \
-	X(void *, EVP_CIPHER_CTX_new, (void))                                             \
-	X(void, EVP_CIPHER_CTX_free, (void *))                                            \
-	X(int, EVP_CIPHER_CTX_ctrl, (void *, int, int, void *))                           \
-	X(const void *, EVP_aes_256_gcm, (void))                                          \
+#define FUNCTIONS(X) \
+	X(void *, EVP_CIPHER_CTX_new, (void)) \
+	X(void, EVP_CIPHER_CTX_free, (void *)) \
+	X(int, EVP_CIPHER_CTX_ctrl, (void *, int, int, void *)) \
+	X(const void *, EVP_aes_256_gcm, (void)) \
 	X(int, EVP_CipherInit_ex, (void *, const void *, void *, const void *, const void *, int)) \
-	X(int, EVP_CipherUpdate, (void *, void *, int *, const void *, int))              \
-	X(int, EVP_CipherFinal_ex, (void *, void *, int *))                               \
-	X(const void *, EVP_sha256, (void))                                               \
-	X(void *, SHA256, (const void *, size_t, void *))                                 \
-	X(void *, HMAC, (const void *, const void *, int, const void *, size_t, void *, unsigned *)) \
-	X(void *, EVP_PKEY_new_raw_private_key, (int, void *, const void *, size_t))      \
-	X(void *, EVP_PKEY_new_raw_public_key, (int, void *, const void *, size_t))       \
-	X(int, EVP_PKEY_get_raw_public_key, (const void *, void *, size_t *))             \
-	X(void, EVP_PKEY_free, (void *))                                                  \
-	X(void *, EVP_PKEY_CTX_new, (void *, void *))                                     \
-	X(void, EVP_PKEY_CTX_free, (void *))                                              \
-	X(int, EVP_PKEY_derive_init, (void *))                                            \
-	X(int, EVP_PKEY_derive_set_peer, (void *, void *))                                \
-	X(int, EVP_PKEY_derive, (void *, void *, size_t *))                               \
-	X(void, ERR_clear_error, (void))                                                  \
+	X(int, EVP_CipherUpdate, (void *, void *, int *, const void *, int)) \
+	X(int, EVP_CipherFinal_ex, (void *, void *, int *)) \
+	X(const void *, EVP_sha256, (void)) \
+	X(void *, SHA256, (const void *, size_t, void *)) \
+	X(void *, HMAC, \
+	  (const void *, const void *, int, const void *, size_t, void *, unsigned *)) \
+	X(void *, EVP_PKEY_new_raw_private_key, (int, void *, const void *, size_t)) \
+	X(void *, EVP_PKEY_new_raw_public_key, (int, void *, const void *, size_t)) \
+	X(int, EVP_PKEY_get_raw_public_key, (const void *, void *, size_t *)) \
+	X(void, EVP_PKEY_free, (void *)) \
+	X(void *, EVP_PKEY_CTX_new, (void *, void *)) \
+	X(void, EVP_PKEY_CTX_free, (void *)) \
+	X(int, EVP_PKEY_derive_init, (void *)) \
+	X(int, EVP_PKEY_derive_set_peer, (void *, void *)) \
+	X(int, EVP_PKEY_derive, (void *, void *, size_t *)) \
+	X(void, ERR_clear_error, (void)) \
 	X(int, CRYPTO_memcmp, (const void *, const void *, size_t))
 
-#define POINTER(type, name, arguments) type (*name) arguments;
+#define POINTER(type, name, arguments) type(*name) arguments;
 static struct {
 	FUNCTIONS(POINTER)
 } lib;
@@ -52,9 +53,9 @@ static int opened = -ELIBACC;
 
 static bool functions_find(void *handle)
 {
-#define FIND(type, name, arguments)                                                       \
-	*(void **)&lib.name = dlsym(handle, #name);                                       \
-	if (!lib.name)                                                                    \
+#define FIND(type, name, arguments) \
+	*(void **)&lib.name = dlsym(handle, #name); \
+	if (!lib.name) \
 		return false;
 	FUNCTIONS(FIND)
 	return true;
@@ -131,8 +132,9 @@ int crypto_seal(struct crypto_aead *aead, uint64_t counter, const void *ad, unsi
 	return 0;
 }
 
-int crypto_unseal(struct crypto_aead *aead, uint64_t counter, const void *ad, unsigned long ad_bytes,
-		  uint8_t *text, unsigned long bytes, const uint8_t tag[CRYPTO_TAG])
+int crypto_unseal(struct crypto_aead *aead, uint64_t counter, const void *ad,
+		  unsigned long ad_bytes, uint8_t *text, unsigned long bytes,
+		  const uint8_t tag[CRYPTO_TAG])
 {
 	uint8_t none[CRYPTO_TAG];
 	int done;

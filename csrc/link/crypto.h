@@ -9,8 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CRYPTO_KEY 32		/* of AES-256, of X25519 */
-#define CRYPTO_HASH 32		/* of SHA-256 */
+#define CRYPTO_KEY 32  /* of AES-256, of X25519 */
+#define CRYPTO_HASH 32 /* of SHA-256 */
 #define CRYPTO_TAG 16
 
 struct crypto_aead;
@@ -31,8 +31,9 @@ void crypto_aead_free(struct crypto_aead *aead);
  */
 int crypto_seal(struct crypto_aead *aead, uint64_t counter, const void *ad, unsigned long ad_bytes,
 		uint8_t *text, unsigned long bytes, uint8_t tag[CRYPTO_TAG]);
-int crypto_unseal(struct crypto_aead *aead, uint64_t counter, const void *ad, unsigned long ad_bytes,
-		  uint8_t *text, unsigned long bytes, const uint8_t tag[CRYPTO_TAG]);
+int crypto_unseal(struct crypto_aead *aead, uint64_t counter, const void *ad,
+		  unsigned long ad_bytes, uint8_t *text, unsigned long bytes,
+		  const uint8_t tag[CRYPTO_TAG]);
 
 /* SHA-256 and HMAC-SHA-256. out may be one of the inputs. Return: 0 or -EIO. */
 int crypto_hash(const void *data, unsigned long bytes, uint8_t out[CRYPTO_HASH]);

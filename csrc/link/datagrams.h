@@ -12,7 +12,7 @@
 struct datagrams;
 
 struct datagram {
-	char *data;				/* until the next one is taken; may be written to */
+	char *data; /* until the next one is taken; may be written to */
 	unsigned long bytes;
 	const struct sockaddr_storage *from;
 	const struct msghdr *message;

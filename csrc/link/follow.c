@@ -15,10 +15,10 @@
 
 struct follow {
 	struct link link;
-	struct link_upper below;	/* what inner tells */
+	struct link_upper below; /* what inner tells */
 	struct uplink uplink;
 
-	pthread_mutex_t lock;		/* for what follows */
+	pthread_mutex_t lock; /* for what follows */
 	bool inner_carrier, uplink_up, shown;
 };
 

@@ -33,8 +33,8 @@
 struct gateway {
 	struct tunnel tunnel;
 	int report_fd;
-	struct tunnel_peers peers;		/* data */
-	uint64_t full_ns;			/* data */
+	struct tunnel_peers peers; /* data */
+	uint64_t full_ns;          /* data */
 	/* Control. */
 	struct gateway_door door;
 	uint64_t tick_ns, refused_ns;
@@ -146,7 +146,8 @@ static unsigned client_accept(struct gateway *gateway, const struct tunnel_key *
 }
 
 /* Return: LKL_NET_*. */
-static unsigned letter_read(struct gateway *gateway, const struct tunnel_letter *letter, uint64_t now)
+static unsigned letter_read(struct gateway *gateway, const struct tunnel_letter *letter,
+			    uint64_t now)
 {
 	uint8_t cookie[TUNNEL_COOKIE], asking[TUNNEL_COOKIE_BYTES];
 	struct tunnel_key *key;
@@ -164,7 +165,8 @@ static unsigned letter_read(struct gateway *gateway, const struct tunnel_letter 
 		return client_accept(gateway, key, letter, now);
 	case DOOR_ASKS:
 		if (!tunnel_cookie_make(key, letter->text, cookie, asking))
-			udp_way_send(gateway->tunnel.in.fd, &letter->way, asking, sizeof(asking), 0);
+			udp_way_send(gateway->tunnel.in.fd, &letter->way, asking, sizeof(asking),
+				     0);
 		return 0;
 	default:
 		return 0;
@@ -314,8 +316,8 @@ static const uint8_t *destination_of(const struct lkl_iovec *iov, int count)
 	return count > 1 && iov[0].len == LKL_VNET_HDR && iov[1].len >= 6 ? iov[1].base : NULL;
 }
 
-static long peer_send(struct gateway *gateway, struct tunnel_peer *peer, const struct lkl_iovec *iov,
-		      int count)
+static long peer_send(struct gateway *gateway, struct tunnel_peer *peer,
+		      const struct lkl_iovec *iov, int count)
 {
 	if (!tunnel_flush(&gateway->tunnel))
 		return tunnel_send(&gateway->tunnel, peer->current, &peer->way, iov, count);
@@ -404,7 +406,8 @@ static int local_addresses_want(int fd, int family)
 
 	return setsockopt(fd, family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP,
 			  family == AF_INET6 ? IPV6_RECVPKTINFO : IP_PKTINFO, &on, sizeof(on)) ?
-		       -errno : 0;
+		       -errno :
+		       0;
 }
 
 /* Return: 0 or -errno. */

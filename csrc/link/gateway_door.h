@@ -17,18 +17,18 @@
 #define DOOR_SEEN 1024u
 
 struct gateway_door {
-	uint8_t secret[2][CRYPTO_KEY];	/* the present one, the one before */
+	uint8_t secret[2][CRYPTO_KEY]; /* the present one, the one before */
 	uint64_t changed_ns;
-	uint64_t seen[DOOR_SEEN];	/* of the keys that came, newest last */
+	uint64_t seen[DOOR_SEEN]; /* of the keys that came, newest last */
 	uint32_t seen_next;
-	uint64_t filled_ns;		/* when the tokens were counted */
+	uint64_t filled_ns; /* when the tokens were counted */
 	unsigned tokens;
 };
 
 enum door_verdict {
-	DOOR_OPENS,			/* to who has the key */
-	DOOR_ASKS,			/* for the cookie that is out */
-	DOOR_SHUT,			/* no random numbers */
+	DOOR_OPENS, /* to who has the key */
+	DOOR_ASKS,  /* for the cookie that is out */
+	DOOR_SHUT,  /* no random numbers */
 };
 
 /* Return: 0 or -EIO. */

@@ -28,24 +28,24 @@
 struct impair_direction {
 	struct impair_shape shape;
 	struct impair_queue queue;
-	uint64_t *dropped;		/* counter */
+	uint64_t *dropped; /* counter */
 };
 
 struct impair {
 	struct link link;
-	struct link_upper below;	/* what inner tells */
+	struct link_upper below; /* what inner tells */
 	struct host_io_source timer;
 
 	/* CPU held. */
 	struct impair_direction tx, rx;
-	uint64_t timer_ns;		/* when it goes off, or went off and was told */
-	bool inner_full;		/* it refused the first of tx.queue */
-	char *scratch;			/* one frame */
+	uint64_t timer_ns; /* when it goes off, or went off and was told */
+	bool inner_full;   /* it refused the first of tx.queue */
+	char *scratch;     /* one frame */
 
-	unsigned era;			/* atomic; odd: cut */
+	unsigned era; /* atomic; odd: cut */
 
-	pthread_mutex_t lock;		/* for what follows; tx and rx only try it */
-	bool changed;			/* settings are new; atomic */
+	pthread_mutex_t lock; /* for what follows; tx and rx only try it */
+	bool changed;         /* settings are new; atomic */
 	struct link_impair_direction settings_tx, settings_rx;
 	bool inner_carrier, hidden, shown;
 };

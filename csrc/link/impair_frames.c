@@ -193,7 +193,8 @@ static long rx_at_once(struct impair *impair, const struct lkl_iovec *iov, int c
 		if (bytes < LINK_FRAME_MIN)
 			return bytes;
 		if (!impair_shape_frame(&impair->rx.shape, now, (unsigned long)bytes - LKL_VNET_HDR)
-			     .lost && !is_cut(impair_era(impair))) {
+			     .lost &&
+		    !is_cut(impair_era(impair))) {
 			link_count_rx(&impair->link, (unsigned long)bytes);
 			return bytes;
 		}

@@ -10,22 +10,22 @@
 struct impair_frame {
 	struct impair_frame *next;
 	uint64_t due_ns;
-	unsigned era;			/* a cut since then: it is gone */
+	unsigned era; /* a cut since then: it is gone */
 	unsigned long bytes, room;
 	char data[];
 };
 
 struct impair_lane {
-	struct impair_frame *first, *last;	/* in order of due_ns */
+	struct impair_frame *first, *last; /* in order of due_ns */
 };
 
 /* Owned by one direction; CPU held, but for held. */
 struct impair_queue {
 	struct impair_lane delayed, overtaking;
-	struct impair_frame *spare;	/* of the usual size, for the next ones */
+	struct impair_frame *spare; /* of the usual size, for the next ones */
 	unsigned spares;
 	unsigned long bytes;
-	unsigned held;			/* frames; atomic, to be read by anybody */
+	unsigned held; /* frames; atomic, to be read by anybody */
 };
 
 /* Return: a frame to fill and add, or NULL: no memory, or too much is queued. */

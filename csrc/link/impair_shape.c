@@ -81,7 +81,8 @@ static uint64_t delay_add(struct impair_shape *shape, uint64_t sent_ns)
 		double offset = (2 * random_share(shape) - 1) * (double)settings->jitter_ns;
 
 		due = offset < 0 && -offset > (double)(due - sent_ns) ?
-			sent_ns : (uint64_t)((int64_t)due + (int64_t)offset);
+			      sent_ns :
+			      (uint64_t)((int64_t)due + (int64_t)offset);
 	}
 	if (due < shape->last_due_ns)
 		due = shape->last_due_ns;

@@ -9,14 +9,14 @@
 
 struct impair_shape {
 	struct link_impair_direction settings;
-	uint64_t random;	/* state of the generator */
-	uint64_t line_free_ns;	/* when the line at the set rate has sent all it took */
-	uint64_t last_due_ns;	/* of a delayed frame */
+	uint64_t random;       /* state of the generator */
+	uint64_t line_free_ns; /* when the line at the set rate has sent all it took */
+	uint64_t last_due_ns;  /* of a delayed frame */
 };
 
 struct impair_verdict {
 	bool lost;
-	bool overtakes;		/* goes past the delayed ones */
+	bool overtakes; /* goes past the delayed ones */
 	bool comes_twice;
 	uint64_t due_ns;
 };

@@ -64,19 +64,19 @@ struct link_ops {
  */
 struct link_counters {
 	uint64_t tx_frames, tx_bytes, rx_frames, rx_bytes;
-	uint64_t tx_dropped, rx_dropped;	/* lost here, by intent or for want of room */
-	uint64_t rx_malformed;		/* too short, too long, bad header: lost here, too */
-	uint64_t tx_too_long;		/* of those dropped: longer than the path takes */
-	uint64_t path_errors;		/* told by the path, such as ICMP; nothing is lost by it */
+	uint64_t tx_dropped, rx_dropped; /* lost here, by intent or for want of room */
+	uint64_t rx_malformed;           /* too short, too long, bad header: lost here, too */
+	uint64_t tx_too_long;            /* of those dropped: longer than the path takes */
+	uint64_t path_errors;            /* told by the path, such as ICMP; nothing is lost by it */
 };
 
 struct link {
 	const struct link_ops *ops;
-	struct link_upper *upper;	/* set before the first poll() */
-	struct link *inner;		/* what a wrapper wraps, or NULL */
-	unsigned features;		/* LKL_NET_CSUM, LKL_NET_TSO */
-	unsigned mtu;			/* what it can carry, or 0: anything; LKL_NET_MTU: atomic */
-	bool carrier;			/* until the first poll(); then LKL_NET_UP and DOWN tell changes */
+	struct link_upper *upper; /* set before the first poll() */
+	struct link *inner;       /* what a wrapper wraps, or NULL */
+	unsigned features;        /* LKL_NET_CSUM, LKL_NET_TSO */
+	unsigned mtu;             /* what it can carry, or 0: anything; LKL_NET_MTU: atomic */
+	bool carrier; /* until the first poll(); then LKL_NET_UP and DOWN tell changes */
 	struct link_counters counters;
 };
 
@@ -120,11 +120,11 @@ int link_packet_open(const char *device, const uint8_t mac[6], struct link **out
 int link_packet_adopt(int fd, const uint8_t mac[6], struct link **out);
 
 struct link_vxlan {
-	struct sockaddr_storage remote;		/* with its port */
-	struct sockaddr_storage source;		/* all zero: any */
-	uint16_t local_port;			/* where the other end answers to */
-	uint16_t source_port;			/* of what goes out; 0: any */
-	const char *device;			/* to leave by; "": any */
+	struct sockaddr_storage remote; /* with its port */
+	struct sockaddr_storage source; /* all zero: any */
+	uint16_t local_port;            /* where the other end answers to */
+	uint16_t source_port;           /* of what goes out; 0: any */
+	const char *device;             /* to leave by; "": any */
 	uint32_t vni;
 };
 
@@ -137,12 +137,12 @@ struct link_vxlan {
 int link_vxlan_open(const struct link_vxlan *settings, struct link **out);
 
 struct link_tunnel {
-	struct sockaddr_storage remote;		/* with its port */
-	struct sockaddr_storage source;		/* all zero: any */
-	const char *device;			/* to leave by; "": any */
-	const uint8_t *key;			/* pre-shared; 32 bytes */
+	struct sockaddr_storage remote; /* with its port */
+	struct sockaddr_storage source; /* all zero: any */
+	const char *device;             /* to leave by; "": any */
+	const uint8_t *key;             /* pre-shared; 32 bytes */
 	uint32_t keepalive_ms;
-	uint8_t mac[6];				/* the interface's, as it begins */
+	uint8_t mac[6]; /* the interface's, as it begins */
 };
 
 /*
@@ -153,10 +153,10 @@ struct link_tunnel {
 int link_tunnel_open(const struct link_tunnel *settings, struct link **out);
 
 struct link_gateway {
-	struct sockaddr_storage listen;		/* with its port */
-	const uint8_t *keys;			/* those of the peers; 32 bytes each */
+	struct sockaddr_storage listen; /* with its port */
+	const uint8_t *keys;            /* those of the peers; 32 bytes each */
 	unsigned key_count;
-	int report_fd;				/* lines about peers are written to it; borrowed; -1: none */
+	int report_fd; /* lines about peers are written to it; borrowed; -1: none */
 };
 
 /*
@@ -180,12 +180,12 @@ int link_fd_open(int fd, const uint8_t mac[6], struct link **out);
 /* Impairment of one direction. All zero: nothing changes. */
 struct link_impair_direction {
 	uint64_t delay_ns;
-	uint64_t jitter_ns;		/* uniform, +-; frames keep their order */
-	uint64_t rate_bit_per_s;	/* 0: unlimited */
-	uint32_t queue_bytes;		/* waiting for the rate; 0: 100 ms, 64 kB at least */
-	double loss;			/* 0..1 */
-	double reorder;			/* 0..1: sent at once, past the delayed ones */
-	double duplicate;		/* 0..1: comes twice, the second right behind */
+	uint64_t jitter_ns;      /* uniform, +-; frames keep their order */
+	uint64_t rate_bit_per_s; /* 0: unlimited */
+	uint32_t queue_bytes;    /* waiting for the rate; 0: 100 ms, 64 kB at least */
+	double loss;             /* 0..1 */
+	double reorder;          /* 0..1: sent at once, past the delayed ones */
+	double duplicate;        /* 0..1: comes twice, the second right behind */
 };
 
 /*

@@ -28,10 +28,10 @@ struct memory_end {
 	struct memory_pair *pair;
 	struct memory_end *other;
 	/* Under the pair's lock. */
-	struct memory_frame **queue;	/* came in, a ring of pair->depth */
+	struct memory_frame **queue; /* came in, a ring of pair->depth */
 	unsigned first, queued;
-	unsigned want;			/* LKL_NET_*, asked and not yet told */
-	unsigned tell;			/* LKL_NET_DOWN, to be told */
+	unsigned want; /* LKL_NET_*, asked and not yet told */
+	unsigned tell; /* LKL_NET_DOWN, to be told */
 	bool closed;
 };
 

@@ -52,7 +52,8 @@ static int socket_bind(int fd, int ifindex)
 static int device_takes(int fd, int ifindex, const uint8_t mac[6])
 {
 	struct packet_mreq groups = { .mr_ifindex = ifindex, .mr_type = PACKET_MR_ALLMULTI };
-	struct packet_mreq ours = { .mr_ifindex = ifindex, .mr_type = PACKET_MR_UNICAST,
+	struct packet_mreq ours = { .mr_ifindex = ifindex,
+				    .mr_type = PACKET_MR_UNICAST,
 				    .mr_alen = ETH_ALEN };
 
 	memcpy(ours.mr_address, mac, ETH_ALEN);

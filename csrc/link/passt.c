@@ -30,8 +30,8 @@
 struct passt {
 	struct link link;
 	struct host_io_source peer;
-	struct passt_stream *stream;	/* CPU held */
-	bool up;			/* atomic */
+	struct passt_stream *stream; /* CPU held */
+	bool up;                     /* atomic */
 };
 
 static struct passt *passt_of(struct link *link)

@@ -22,8 +22,8 @@
 
 struct passt_stream {
 	int fd;
-	unsigned long rx_start, rx_end;		/* what was read and not yet taken */
-	unsigned long tx_start, tx_end;		/* what is kept; tx_end: atomic, 0: nothing */
+	unsigned long rx_start, rx_end; /* what was read and not yet taken */
+	unsigned long tx_start, tx_end; /* what is kept; tx_end: atomic, 0: nothing */
 	char tx[LENGTH_BYTES + PASST_FRAME_MAX];
 	char rx[RX_BYTES];
 };
@@ -51,8 +51,8 @@ int passt_stream_flush(struct passt_stream *stream)
 {
 	while (stream->tx_start < stream->tx_end) {
 		long sent = syscall(SYS_sendto, stream->fd, stream->tx + stream->tx_start,
-				    stream->tx_end - stream->tx_start,
-				    MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+				    stream->tx_end - stream->tx_start, MSG_DONTWAIT | MSG_NOSIGNAL,
+				    NULL, 0);
 
 		if (sent < 0)
 			return -errno;

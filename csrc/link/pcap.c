@@ -37,8 +37,8 @@ struct pcap_record_header {
 
 struct pcap {
 	struct link link;
-	struct link_upper below;	/* what inner tells */
-	int fd;				/* -1: given up */
+	struct link_upper below; /* what inner tells */
+	int fd;                  /* -1: given up */
 	uint32_t snaplen;
 	/* The rest of a record; CPU held. */
 	char *rest;
@@ -82,8 +82,7 @@ static bool rest_write(struct pcap *pcap)
 	return !pcap->rest_bytes;
 }
 
-static void rest_keep(struct pcap *pcap, const struct lkl_iovec *iov, int count,
-		      unsigned long skip)
+static void rest_keep(struct pcap *pcap, const struct lkl_iovec *iov, int count, unsigned long skip)
 {
 	for (int i = 0; i < count; i++) {
 		unsigned long gone = skip < iov[i].len ? skip : iov[i].len;

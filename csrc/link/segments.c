@@ -19,7 +19,7 @@
 #define IP4_BYTES 20
 #define IP6_BYTES 40
 #define TCP_MIN 20
-#define AT_CHECKSUM 16		/* in TCP's header */
+#define AT_CHECKSUM 16 /* in TCP's header */
 #define AT_FLAGS 13
 #define FIN_PSH 0x09
 #define CWR 0x80

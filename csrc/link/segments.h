@@ -23,13 +23,13 @@ enum segments_checksums { SEGMENTS_UNFINISHED, SEGMENTS_FINISHED };
 struct segments {
 	enum segments_checksums checksums;
 	struct virtio_net_hdr_v1 vnet;
-	const struct lkl_iovec *iov;	/* the next byte of the frame is at offset in iov[0] */
+	const struct lkl_iovec *iov; /* the next byte of the frame is at offset in iov[0] */
 	unsigned long offset;
-	unsigned long rest;		/* bytes of the frame that are still to come */
-	unsigned long payload;		/* of each segment; 0: the frame is one */
-	unsigned long header_bytes, ip, tcp;	/* offsets of IP's header and of TCP's */
-	uint32_t done;			/* payload so far */
-	uint16_t number;		/* of the next segment */
+	unsigned long rest;                  /* bytes of the frame that are still to come */
+	unsigned long payload;               /* of each segment; 0: the frame is one */
+	unsigned long header_bytes, ip, tcp; /* offsets of IP's header and of TCP's */
+	uint32_t done;                       /* payload so far */
+	uint16_t number;                     /* of the next segment */
 	uint8_t header[SEGMENTS_HEADER_MAX];
 };
 

@@ -32,7 +32,7 @@ enum tap_state { TAP_DOWN, TAP_UP, TAP_FALLING, TAP_GONE };
 struct tap {
 	struct link link;
 	struct host_io_source device;
-	enum tap_state state;		/* atomic */
+	enum tap_state state; /* atomic */
 };
 
 static struct tap *tap_of(struct link *link)

@@ -39,19 +39,19 @@ struct tunnel_letter {
 struct tunnel_arrival {
 	struct tunnel_session *session;
 	struct udp_way way;
-	unsigned key;			/* which of its keys */
+	unsigned key; /* which of its keys */
 	struct tunnel_offer offer;
 };
 
 struct tunnel {
 	struct link link;
-	struct host_io_source in, out;	/* one socket: what comes, and room for what leaves */
-	struct host_io_source control;	/* a timer; rung by data */
-	struct datagrams *datagrams;	/* data */
-	struct volley *volley;		/* data */
-	bool started;			/* data */
-	bool tick;			/* control to data: time has passed; atomic */
-	uint32_t letters_in, letters_out, arrivals_in, arrivals_out;	/* atomic */
+	struct host_io_source in, out; /* one socket: what comes, and room for what leaves */
+	struct host_io_source control; /* a timer; rung by data */
+	struct datagrams *datagrams;   /* data */
+	struct volley *volley;         /* data */
+	bool started;                  /* data */
+	bool tick;                     /* control to data: time has passed; atomic */
+	uint32_t letters_in, letters_out, arrivals_in, arrivals_out; /* atomic */
 	struct tunnel_letter letters[TUNNEL_RING];
 	struct tunnel_arrival arrivals[TUNNEL_RING];
 };

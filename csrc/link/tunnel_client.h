@@ -22,28 +22,28 @@ struct client {
 
 	/* Data. previous: what was sent under it may still come. */
 	struct tunnel_session *current, *previous;
-	bool heard, sent;		/* since the last tick */
+	bool heard, sent; /* since the last tick */
 	uint64_t heard_ns, sent_ns, asked_ns;
 
 	/* Data to control; atomic. */
 	bool alive;
-	bool wanted;			/* a new session */
-	bool narrower;			/* the MTU is to be told */
+	bool wanted;   /* a new session */
+	bool narrower; /* the MTU is to be told */
 
 	/* Control to data; atomic. */
-	bool asks;			/* the gateway, at once */
+	bool asks; /* the gateway, at once */
 
 	/* Control. */
 	struct tunnel_handshake handshake;
 	struct tunnel_offer offer;
 	uint8_t cookie[TUNNEL_COOKIE];
-	bool cookie_used;		/* since a HELLO left in its time */
+	bool cookie_used; /* since a HELLO left in its time */
 	uint64_t hello_ns, hello_wait_ns, tick_ns;
 
 	/* What is told of carrier keeps its order. */
 	pthread_mutex_t carrier_lock;
-	struct uplink uplink;		/* changed NULL: not bound to anything */
-	bool uplink_up, shown;		/* by that lock */
+	struct uplink uplink;  /* changed NULL: not bound to anything */
+	bool uplink_up, shown; /* by that lock */
 };
 
 static inline bool client_flag(const bool *from)

@@ -46,8 +46,13 @@
 #define TUNNEL_AT_COOKIE (TUNNEL_AT_KEY_ID + TUNNEL_KEY_ID)
 #define TUNNEL_AT_E (TUNNEL_AT_COOKIE + TUNNEL_COOKIE)
 
-enum tunnel_kind { TUNNEL_NONE, TUNNEL_KIND_HELLO, TUNNEL_KIND_COOKIE, TUNNEL_KIND_ANSWER,
-		   TUNNEL_KIND_DATA };
+enum tunnel_kind {
+	TUNNEL_NONE,
+	TUNNEL_KIND_HELLO,
+	TUNNEL_KIND_COOKIE,
+	TUNNEL_KIND_ANSWER,
+	TUNNEL_KIND_DATA
+};
 
 static inline void tunnel_put(uint8_t *to, uint64_t value, int bytes)
 {

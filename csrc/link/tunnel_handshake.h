@@ -20,13 +20,13 @@
 /* A pre-shared key, and what follows from it. */
 struct tunnel_key {
 	uint8_t psk[CRYPTO_KEY];
-	uint8_t id[TUNNEL_KEY_ID];		/* tells keys apart, and nothing about them */
-	uint8_t cookie[CRYPTO_HASH];		/* under which cookies are authentic */
+	uint8_t id[TUNNEL_KEY_ID];   /* tells keys apart, and nothing about them */
+	uint8_t cookie[CRYPTO_HASH]; /* under which cookies are authentic */
 };
 
 /* What a client says of itself, sealed. */
 struct tunnel_offer {
-	uint64_t instance;			/* the same over its sessions, random */
+	uint64_t instance; /* the same over its sessions, random */
 	uint32_t keepalive_ms;
 	uint16_t mtu;
 	uint8_t mac[6];
@@ -39,15 +39,15 @@ struct noise {
 /* A client's side of a handshake, or the gateway's between HELLO and ANSWER. */
 struct tunnel_handshake {
 	struct noise noise;
-	uint8_t private_key[CRYPTO_KEY];	/* the client's e */
+	uint8_t private_key[CRYPTO_KEY]; /* the client's e */
 	uint8_t public_key[CRYPTO_KEY];
-	uint32_t number;			/* the client's */
+	uint32_t number; /* the client's */
 };
 
 /* What comes of it. */
 struct tunnel_secrets {
 	uint8_t sealing[CRYPTO_KEY], unsealing[CRYPTO_KEY];
-	uint32_t ours, theirs;			/* numbers */
+	uint32_t ours, theirs; /* numbers */
 };
 
 /* Return: 0 or -EIO. */

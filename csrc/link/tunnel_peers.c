@@ -54,7 +54,8 @@ static struct tunnel_peer *peer_of(struct tunnel_peers *peers, const struct tunn
 	return vacant;
 }
 
-bool tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *arrival, uint64_t now)
+bool tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *arrival,
+		      uint64_t now)
 {
 	struct tunnel_session *same;
 	struct tunnel_peer *peer;

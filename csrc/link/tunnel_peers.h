@@ -17,10 +17,10 @@
 struct tunnel_peer {
 	uint64_t instance;
 	unsigned key;
-	bool used, joined, heard;	/* heard: since the last tick */
-	uint64_t heard_ns, silent_ns;	/* when that was; how long it may be silent */
+	bool used, joined, heard;     /* heard: since the last tick */
+	uint64_t heard_ns, silent_ns; /* when that was; how long it may be silent */
 	struct udp_way way;
-	uint8_t mac[6];			/* all zero: not known */
+	uint8_t mac[6]; /* all zero: not known */
 	uint16_t mtu;
 	/* next: agreed on, not yet used by it. previous: what was sent under it may still come. */
 	struct tunnel_session *current, *previous, *next;
@@ -28,12 +28,13 @@ struct tunnel_peer {
 
 struct tunnel_peers {
 	struct tunnel_peer peer[PEERS_MAX];
-	unsigned end;			/* none is used from here on */
-	unsigned last_heard, last_sent;	/* found last by number, by MAC address */
+	unsigned end;                   /* none is used from here on */
+	unsigned last_heard, last_sent; /* found last by number, by MAC address */
 };
 
 /* Takes the session over. Return: false: there is no place for it. */
-bool tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *arrival, uint64_t now);
+bool tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *arrival,
+		      uint64_t now);
 /* Return: the peer, and the session of this number, or NULL. */
 struct tunnel_peer *tunnel_peers_find(struct tunnel_peers *peers, uint32_t number,
 				      struct tunnel_session **session);

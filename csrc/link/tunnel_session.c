@@ -16,9 +16,9 @@ struct tunnel_session {
 	struct crypto_aead *sealing, *unsealing;
 	uint32_t ours, theirs;
 	uint64_t made_ns;
-	uint64_t sent;			/* the next counter */
-	uint64_t seen;			/* the highest that came, plus one */
-	uint64_t bits[WORDS];		/* of those that came */
+	uint64_t sent;        /* the next counter */
+	uint64_t seen;        /* the highest that came, plus one */
+	uint64_t bits[WORDS]; /* of those that came */
 };
 
 struct tunnel_session *tunnel_session_new(struct tunnel_secrets *secrets, uint64_t now_ns)
@@ -55,8 +55,8 @@ uint32_t tunnel_session_number(const struct tunnel_session *session)
 
 bool tunnel_session_is_due(const struct tunnel_session *session, uint64_t now_ns)
 {
-	return now_ns - session->made_ns >= TUNNEL_REKEY_NS || session->sent >= TUNNEL_REKEY_COUNT ||
-	       session->seen >= TUNNEL_REKEY_COUNT;
+	return now_ns - session->made_ns >= TUNNEL_REKEY_NS ||
+	       session->sent >= TUNNEL_REKEY_COUNT || session->seen >= TUNNEL_REKEY_COUNT;
 }
 
 bool tunnel_session_is_over(const struct tunnel_session *session, uint64_t now_ns)
@@ -64,7 +64,8 @@ bool tunnel_session_is_over(const struct tunnel_session *session, uint64_t now_n
 	return now_ns - session->made_ns >= TUNNEL_REJECT_NS;
 }
 
-int tunnel_session_seal(struct tunnel_session *session, uint8_t *datagram, unsigned long frame_bytes)
+int tunnel_session_seal(struct tunnel_session *session, uint8_t *datagram,
+			unsigned long frame_bytes)
 {
 	uint8_t *frame = datagram + TUNNEL_BEFORE;
 	uint64_t counter = session->sent;

@@ -34,7 +34,8 @@ bool tunnel_session_is_over(const struct tunnel_session *session, uint64_t now_n
  * datagram: TUNNEL_BEFORE bytes of room, the frame, CRYPTO_TAG bytes of room. Return: 0 or -errno:
  * -EKEYEXPIRED: too much was sent.
  */
-int tunnel_session_seal(struct tunnel_session *session, uint8_t *datagram, unsigned long frame_bytes);
+int tunnel_session_seal(struct tunnel_session *session, uint8_t *datagram,
+			unsigned long frame_bytes);
 
 /*
  * datagram: a whole one of the kind DATA; the frame is after TUNNEL_BEFORE bytes then. newest: it is

@@ -40,8 +40,8 @@ int udp_open(int family, const struct sockaddr_storage *source, uint16_t port, c
 	address_set_port(&address, port);
 	if (family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
-	if (*device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device,
-				  (socklen_t)strlen(device)))
+	if (*device &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device)))
 		err = -errno;
 	if (!err && bind(fd, (const struct sockaddr *)&address, udp_address_bytes(&address)))
 		err = -errno;
@@ -66,8 +66,10 @@ int udp_never_fragment(int fd)
 	const int v6 = family_of(fd) == AF_INET6;
 	const int never = v6 ? IPV6_PMTUDISC_DO : IP_PMTUDISC_DO;
 
-	return setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER,
-			  &never, sizeof(never)) ? -errno : 0;
+	return setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+			  v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &never, sizeof(never)) ?
+		       -errno :
+		       0;
 }
 
 unsigned udp_path_room(int connected)
@@ -78,7 +80,8 @@ unsigned udp_path_room(int connected)
 	int mtu;
 
 	if (getsockopt(connected, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU : IP_MTU, &mtu,
-		       &bytes) || mtu <= around)
+		       &bytes) ||
+	    mtu <= around)
 		return 0;
 	/* Of an IPv4 datagram, which must hold it all. */
 	return (unsigned)((mtu > 65535 ? 65535 : mtu) - around);

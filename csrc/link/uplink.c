@@ -36,8 +36,7 @@ static bool is_it(const struct uplink *uplink, const struct ifaddrs *entry)
 	if (!entry->ifa_addr)
 		return false;
 	if (*uplink->device)
-		return device->sll_family == AF_PACKET &&
-		       !strcmp(entry->ifa_name, uplink->device);
+		return device->sll_family == AF_PACKET && !strcmp(entry->ifa_name, uplink->device);
 	if (uplink->ifindex)
 		return device->sll_family == AF_PACKET &&
 		       (unsigned)device->sll_ifindex == uplink->ifindex;

@@ -14,15 +14,15 @@
 
 struct uplink {
 	/* Set before uplink_open(). */
-	unsigned ifindex;		/* 0: device or address counts */
-	char device[IF_NAMESIZE];	/* "": the address counts; found again when it comes back */
+	unsigned ifindex;         /* 0: device or address counts */
+	char device[IF_NAMESIZE]; /* "": the address counts; found again when it comes back */
 	struct sockaddr_storage address;
 	/* It is up, or not any more. Return: LKL_IRQ_*. On a polling thread. */
 	unsigned (*changed)(struct uplink *uplink, bool up);
 
 	struct host_io_source news;
-	bool up;			/* as told last */
-	bool had_address;		/* the device; then it needs one */
+	bool up;          /* as told last */
+	bool had_address; /* the device; then it needs one */
 };
 
 /* Return: 0 or -errno. uplink->up is right then. */

@@ -30,12 +30,12 @@ struct run {
 
 struct volley {
 	int fd;
-	uint64_t *path_errors;		/* NULL: not connected */
-	bool alone;			/* the host takes one at a time */
+	uint64_t *path_errors; /* NULL: not connected */
+	bool alone;            /* the host takes one at a time */
 	struct udp_way way;
 	unsigned long used;
-	unsigned first, runs;		/* those from first on have not left */
-	bool held;			/* some, since there was no room; atomic */
+	unsigned first, runs; /* those from first on have not left */
+	bool held;            /* some, since there was no room; atomic */
 	struct run run[RUNS_MAX];
 	uint8_t data[ROOM];
 };
@@ -56,7 +56,8 @@ bool udp_way_equal(const struct udp_way *a, const struct udp_way *b)
 static void control_add(struct msghdr *message, int level, int type, const void *data,
 			unsigned long bytes)
 {
-	struct cmsghdr *c = (struct cmsghdr *)((char *)message->msg_control + message->msg_controllen);
+	struct cmsghdr *c =
+		(struct cmsghdr *)((char *)message->msg_control + message->msg_controllen);
 
 	c->cmsg_level = level;
 	c->cmsg_type = type;

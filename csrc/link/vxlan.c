@@ -30,11 +30,11 @@ struct vxlan {
 	struct link link;
 	struct host_io_source in, out;
 	struct uplink uplink;
-	struct datagrams *datagrams;	/* CPU held */
-	struct volley *volley;		/* CPU held */
+	struct datagrams *datagrams; /* CPU held */
+	struct volley *volley;       /* CPU held */
 	struct sockaddr_storage remote;
 	uint32_t vni;
-	bool narrower;			/* to be told; atomic */
+	bool narrower; /* to be told; atomic */
 };
 
 static struct vxlan *vxlan_of(struct link *link)

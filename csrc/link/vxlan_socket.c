@@ -15,8 +15,9 @@
 
 void vxlan_header_put(uint8_t header[VXLAN_HDR], uint32_t vni)
 {
-	const uint8_t bytes[VXLAN_HDR] = { FLAG_VNI, 0, 0, 0, (uint8_t)(vni >> 16),
-					   (uint8_t)(vni >> 8), (uint8_t)vni, 0 };
+	const uint8_t bytes[VXLAN_HDR] = {
+		FLAG_VNI, 0, 0, 0, (uint8_t)(vni >> 16), (uint8_t)(vni >> 8), (uint8_t)vni, 0
+	};
 
 	memcpy(header, bytes, VXLAN_HDR);
 }

@@ -34,10 +34,10 @@
 struct wire {
 	struct link link;
 	struct host_io_source peer;
-	struct host_io_source listener;	/* fd -1: none */
-	struct host_io_source again;	/* a timer of the listener; fd -1: none */
+	struct host_io_source listener; /* fd -1: none */
+	struct host_io_source again;    /* a timer of the listener; fd -1: none */
 	struct wire_name name;
-	bool up;			/* atomic */
+	bool up; /* atomic */
 };
 
 static struct wire *wire_of(struct link *link)

@@ -24,15 +24,15 @@ struct instance {
 	const struct lklsock_api *api;
 	atomic_int refs;
 	pid_t pid;
-	struct instance *next, *previous;	/* under lock */
+	struct instance *next, *previous; /* under lock */
 };
 
 /* The list, and every dlopen and dlclose of ours: fork(2) must not see the dynamic linker at work. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct instance *first, *last;		/* in the order of loading */
-static struct instance *shared;			/* under lock */
+static struct instance *first, *last; /* in the order of loading */
+static struct instance *shared;       /* under lock */
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static atomic_int holds;			/* instance_fork_hold() without its release */
+static atomic_int holds; /* instance_fork_hold() without its release */
 
 static void fork_prepare(void)
 {

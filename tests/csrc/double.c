@@ -24,8 +24,8 @@ void lkl_irq(unsigned int bits)
 	int pending = __atomic_load_n(&double_pending, __ATOMIC_SEQ_CST);
 
 	__atomic_add_fetch(&double_irqs, 1, __ATOMIC_SEQ_CST);
-	while (pending && !__atomic_compare_exchange_n(&double_pending, &pending, pending - 1, false,
-						       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	while (pending && !__atomic_compare_exchange_n(&double_pending, &pending, pending - 1,
+						       false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		;
 	if (double_on_irq)
 		double_on_irq(bits);

@@ -17,7 +17,7 @@ extern int double_irqs;
 /* What sits above a link in these tests. */
 struct upper_double {
 	struct link_upper upper;
-	unsigned events;	/* came and not yet awaited */
+	unsigned events; /* came and not yet awaited */
 	int serial;
 };
 

@@ -9,32 +9,31 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define EXPECT(condition)                                                             \
-	do {                                                                          \
-		if (!(condition)) {                                                   \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__,    \
-				#condition);                                          \
-			exit(1);                                                      \
-		}                                                                     \
+#define EXPECT(condition) \
+	do { \
+		if (!(condition)) { \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+			exit(1); \
+		} \
 	} while (0)
 
-#define EXPECT_EQ(left, right)                                                        \
-	do {                                                                          \
-		long long left_ = (long long)(left), right_ = (long long)(right);     \
-		if (left_ != right_) {                                                \
-			fprintf(stderr, "%s:%d: %s is %lld, not %s (%lld)\n",         \
-				__FILE__, __LINE__, #left, left_, #right, right_);    \
-			exit(1);                                                      \
-		}                                                                     \
+#define EXPECT_EQ(left, right) \
+	do { \
+		long long left_ = (long long)(left), right_ = (long long)(right); \
+		if (left_ != right_) { \
+			fprintf(stderr, "%s:%d: %s is %lld, not %s (%lld)\n", __FILE__, __LINE__, \
+				#left, left_, #right, right_); \
+			exit(1); \
+		} \
 	} while (0)
 
 /* Names the case, and gives it its deadline: SIGALRM ends the program. */
-#define CASE(name, seconds)                                                           \
-	do {                                                                          \
-		fprintf(stderr, "  %s\n", #name);                                     \
-		alarm(seconds);                                                       \
-		name();                                                               \
-		alarm(0);                                                             \
+#define CASE(name, seconds) \
+	do { \
+		fprintf(stderr, "  %s\n", #name); \
+		alarm(seconds); \
+		name(); \
+		alarm(0); \
 	} while (0)
 
 /* Exit code that test_csrc.py shows as skipped, with the last line. */

@@ -287,14 +287,14 @@ static void duplicated_frames_come_right_behind(void)
 {
 	for (int outward = 0; outward < 2; outward++) {
 		const struct link_impair_direction at_once = { .duplicate = 0.1 };
-		const struct link_impair_direction late = { .duplicate = 0.1,
-							    .delay_ns = 1000000 };
+		const struct link_impair_direction late = { .duplicate = 0.1, .delay_ns = 1000000 };
 		unsigned twice = duplicates_of(7, at_once, outward);
 
 		EXPECT(twice > 60 && twice < 140);
 		EXPECT_EQ(duplicates_of(7, late, outward), twice);
 		EXPECT_EQ(duplicates_of(7, (struct link_impair_direction){ .duplicate = 1 },
-					outward), 1000);
+					outward),
+			  1000);
 	}
 }
 
@@ -416,8 +416,8 @@ static void settings_change_while_frames_pass(void)
 static void bad_settings_are_refused(void)
 {
 	const struct link_impair_direction bad[] = {
-		{ .loss = -0.1 }, { .loss = 1.1 }, { .reorder = 2 }, { .loss = NAN },
-		{ .duplicate = 2 },
+		{ .loss = -0.1 }, { .loss = 1.1 },    { .reorder = 2 },
+		{ .loss = NAN },  { .duplicate = 2 },
 	};
 	struct link *ends[2], *out;
 

@@ -132,7 +132,8 @@ static void frames_pass_both_ways_intact(void)
 /* What it does not take, then one that it does: that comes next. */
 static void only_frames_for_us_and_for_groups_come_in(void)
 {
-	const uint8_t all[] = { 255, 255, 255, 255, 255, 255 }, group[] = { 0x33, 0x33, 0, 0, 0, 9 };
+	const uint8_t all[] = { 255, 255, 255, 255, 255, 255 },
+		      group[] = { 0x33, 0x33, 0, 0, 0, 9 };
 	const uint8_t near_misses[][6] = { { 2, 0, 0, 0, 0, 9 }, { 6, 0, 0, 0, 0, 1 } };
 	const uint8_t *takes[] = { mac, all, group };
 	int near;

@@ -135,7 +135,8 @@ static void frame_sent_in_part_is_finished_without_another_one(void)
 
 	open_pair();
 	while (link_->ops->idle(link_)) {
-		EXPECT_EQ(frame_send(link_, sent, frame_make(sent, FRAME_MAX, count)), 12 + FRAME_MAX);
+		EXPECT_EQ(frame_send(link_, sent, frame_make(sent, FRAME_MAX, count)),
+			  12 + FRAME_MAX);
 		count++;
 	}
 	for (unsigned i = 0; i + 1 < count; i++)
@@ -317,8 +318,10 @@ static void reset_that_acknowledges_says_so(void)
 		uint32_t acknowledged;
 		uint8_t expected;
 	} cases[] = {
-		{ 0x04, 0xfec36e77, 0x14 }, { 0x04, 0, 0x04 },
-		{ 0x14, 0xfec36e77, 0x14 }, { 0x02, 0xfec36e77, 0x02 },
+		{ 0x04, 0xfec36e77, 0x14 },
+		{ 0x04, 0, 0x04 },
+		{ 0x14, 0xfec36e77, 0x14 },
+		{ 0x02, 0xfec36e77, 0x02 },
 	};
 
 	open_pair();
@@ -327,10 +330,12 @@ static void reset_that_acknowledges_says_so(void)
 		const unsigned long tcp = 14 + (v6 ? 40 : 20);
 		char *frame = got + LKL_VNET_HDR;
 
-		write_all(raw, segment_make(raw, v6, cases[i / 2].flags, cases[i / 2].acknowledged));
+		write_all(raw,
+			  segment_make(raw, v6, cases[i / 2].flags, cases[i / 2].acknowledged));
 		EXPECT_EQ(frame_await(link_, &upper, got), LKL_VNET_HDR + tcp + 20);
 		EXPECT_EQ((uint8_t)frame[tcp + 13], cases[i / 2].expected);
-		EXPECT_EQ(checksum_of(frame, tcp, plain_sum(frame + (v6 ? 22 : 26), v6 ? 32 : 8), 20),
+		EXPECT_EQ(checksum_of(frame, tcp, plain_sum(frame + (v6 ? 22 : 26), v6 ? 32 : 8),
+				      20),
 			  0xffff);
 	}
 	close_pair();

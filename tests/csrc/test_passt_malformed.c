@@ -128,7 +128,8 @@ static void pure_noise_comes_to_an_end(void)
 		write_all(bytes, any(sizeof(bytes)) + 1);
 		shutdown(peer, SHUT_WR);
 		while ((ret = frame_await(link_, &upper, got)) != -EPIPE)
-			EXPECT(ret == -EBADMSG || (ret >= LKL_VNET_HDR + 14 && ret <= LKL_FRAME_MAX));
+			EXPECT(ret == -EBADMSG ||
+			       (ret >= LKL_VNET_HDR + 14 && ret <= LKL_FRAME_MAX));
 		close_pair();
 	}
 }

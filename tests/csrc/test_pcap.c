@@ -134,8 +134,8 @@ static void refused_frame_is_not_recorded(void)
 		count++;
 	EXPECT_EQ(ret, -EAGAIN);
 	EXPECT_EQ(fstat(fileno(file), &stat), 0);
-	EXPECT_EQ(stat.st_size, sizeof(struct file_header) +
-					count * (long)(sizeof(struct record_header) + 60));
+	EXPECT_EQ(stat.st_size,
+		  sizeof(struct file_header) + count * (long)(sizeof(struct record_header) + 60));
 	capture_close();
 	fclose(file);
 }

@@ -38,9 +38,9 @@ static unsigned long tso_make(char *frame, bool v6, unsigned long payload, unsig
 		ip[6] = 0x40;
 		ip[9] = IPPROTO_TCP;
 	}
-	memset(tcp + 4, 0xff, 4);	/* it wraps */
+	memset(tcp + 4, 0xff, 4); /* it wraps */
 	tcp[12] = 0x50;
-	tcp[13] = 0x99;			/* CWR ACK PSH FIN */
+	tcp[13] = 0x99; /* CWR ACK PSH FIN */
 	return bytes;
 }
 
@@ -129,7 +129,9 @@ static void unfinished_checksum_that_nobody_sees_is_finished(void)
 {
 	static char sent[LKL_FRAME_MAX];
 	struct virtio_net_hdr_v1 vnet = {
-		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34, .csum_offset = 6,
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = 34,
+		.csum_offset = 6,
 	};
 	unsigned char *body = (unsigned char *)sent + LKL_VNET_HDR;
 	unsigned long bytes;
@@ -141,7 +143,8 @@ static void unfinished_checksum_that_nobody_sees_is_finished(void)
 	EXPECT_EQ(frame_send(client.link, sent, bytes), bytes);
 	UNTIL(gateway.bytes);
 	EXPECT_EQ(sum_16((unsigned char *)gateway.frame + LKL_VNET_HDR + 34, 101 - 34,
-			 (unsigned)(body[40] << 8 | body[41])), 0xffff);
+			 (unsigned)(body[40] << 8 | body[41])),
+		  0xffff);
 	place_close();
 }
 

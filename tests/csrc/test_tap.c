@@ -48,7 +48,8 @@ static void device_delete(void)
 		struct nlmsghdr header;
 		struct ifinfomsg body;
 	} message = {
-		.header = { .nlmsg_len = sizeof(message), .nlmsg_type = RTM_DELLINK,
+		.header = { .nlmsg_len = sizeof(message),
+			    .nlmsg_type = RTM_DELLINK,
 			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
 		.body = { .ifi_index = (int)if_nametoindex(NAME) },
 	};

@@ -112,13 +112,13 @@ static long forged_make(uint8_t *out, unsigned *seed)
 
 	memcpy(out, one->data, (size_t)bytes);
 	switch (random_next(seed) % 4) {
-	case 0:		/* cut short */
+	case 0: /* cut short */
 		bytes = random_next(seed) % bytes;
 		break;
-	case 1:		/* longer */
+	case 1: /* longer */
 		out[bytes++] = (uint8_t)random_next(seed);
 		break;
-	case 2:		/* another bit */
+	case 2: /* another bit */
 		out[random_next(seed) % bytes] ^= (uint8_t)(1u << random_next(seed) % 8);
 		break;
 	default:
@@ -298,7 +298,8 @@ static void gateway_that_takes_no_cookie_is_asked_ever_more_slowly(void)
 
 			EXPECT_EQ(hello[1], TUNNEL_KIND_HELLO);
 			/* The second follows the first at once, with the cookie. */
-			EXPECT_EQ(!memcmp(hello + TUNNEL_AT_COOKIE, cookie, TUNNEL_COOKIE), hellos > 0);
+			EXPECT_EQ(!memcmp(hello + TUNNEL_AT_COOKIE, cookie, TUNNEL_COOKIE),
+				  hellos > 0);
 			EXPECT(hellos < 2 || now - began >= 400);
 			EXPECT(hellos < 4 || now - began >= 2000);
 			EXPECT_EQ(tunnel_cookie_make(&key, hello, cookie, answer), 0);

@@ -120,8 +120,9 @@ static void each_counts_once_in_any_order(void)
 		unsigned low = now > spread ? now - spread : 0;
 		unsigned n = (low + random_next(&seed) % (2 * spread)) % COUNT;
 		uint8_t copy[TUNNEL_AROUND + 4];
-		long wanted = !any || n > highest ? 4 :
-			      highest - n >= WINDOW || came[n] ? -EALREADY : 4;
+		long wanted = !any || n > highest              ? 4 :
+			      highest - n >= WINDOW || came[n] ? -EALREADY :
+								 4;
 
 		memcpy(copy, sealed[n], sizeof(copy));
 		EXPECT_EQ(tunnel_session_unseal(far, copy, sizeof(copy), &newest), wanted);
@@ -146,7 +147,8 @@ static void forged_one_does_not_move_the_window(void)
 	for (uint64_t counter = 1; counter < TUNNEL_REJECT_COUNT; counter *= 2) {
 		memcpy(datagram, sealed[0], sizeof(datagram));
 		tunnel_put(datagram + TUNNEL_HDR, counter, 8);
-		EXPECT_EQ(tunnel_session_unseal(far, datagram, sizeof(datagram), &newest), -EBADMSG);
+		EXPECT_EQ(tunnel_session_unseal(far, datagram, sizeof(datagram), &newest),
+			  -EBADMSG);
 	}
 	tunnel_put(datagram + TUNNEL_HDR, TUNNEL_REJECT_COUNT, 8);
 	EXPECT_EQ(tunnel_session_unseal(far, datagram, sizeof(datagram), &newest), -EBADMSG);

@@ -190,16 +190,16 @@ static void malformed_is_dropped_and_counted(void)
 	for (unsigned i = 0; i < 400; i++) {
 		bytes = datagram_make(60, i);
 		switch (i % 5) {
-		case 0:		/* truncated anywhere */
+		case 0: /* truncated anywhere */
 			bytes = i / 5 % (HDR + 14);
 			break;
-		case 1:		/* of another network */
+		case 1: /* of another network */
 			datagram[4 + i / 5 % 3] ^= 1;
 			break;
-		case 2:		/* of none */
+		case 2: /* of none */
 			datagram[0] = (char)0xf7;
 			break;
-		case 3:		/* longer than any frame is fine here: only the host limits it */
+		case 3: /* longer than any frame is fine here: only the host limits it */
 			bytes = 1;
 			break;
 		default:
@@ -314,8 +314,8 @@ static void carrier_follows_the_source_address(void)
 static void unfinished_checksum_is_seen(void)
 {
 	/* UDP, 192.0.2.1 to 192.0.2.2, 12 bytes. */
-	unsigned char ip4[60] = { [12] = 8, 0, 0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0,
-				  192, 0, 2, 1, 192, 0, 2, 2 };
+	unsigned char ip4[60] = { [12] = 8, 0, 0x45, 0,   0, 32, 0, 0,   0, 0, 64,
+				  17,       0, 0,    192, 0, 2,  1, 192, 0, 2, 2 };
 	const unsigned sum = 0xc000 + 0x0201 + 0xc000 + 0x0202 + 17 + 12;
 	const unsigned folded = (sum & 0xffff) + (sum >> 16);
 	struct virtio_net_hdr_v1 header = { 0 };

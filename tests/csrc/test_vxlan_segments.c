@@ -17,7 +17,7 @@
 #include "link/volley.h"
 
 #define VXLAN_HDR 8
-#define TCP_BYTES 32u		/* with a timestamp */
+#define TCP_BYTES 32u /* with a timestamp */
 #define FIN_PSH_ACK 0x19u
 #define CWR 0x80u
 
@@ -102,8 +102,7 @@ static void expect_segment(const char *segment, unsigned long bytes, bool v6, un
 		EXPECT(!memcmp(segment + 26, whole + 26, 8));
 	}
 	EXPECT_EQ(get(segment + tcp + 4, 4), get(whole + tcp + 4, 4) + (unsigned)at);
-	EXPECT_EQ((uint8_t)segment[tcp + 13],
-		  (last ? FIN_PSH_ACK : 0x10u) | (at ? 0 : CWR));
+	EXPECT_EQ((uint8_t)segment[tcp + 13], (last ? FIN_PSH_ACK : 0x10u) | (at ? 0 : CWR));
 	/* Ports, acknowledgement, window, urgent pointer and options. */
 	EXPECT(!memcmp(segment + tcp, whole + tcp, 4));
 	EXPECT(!memcmp(segment + tcp + 8, whole + tcp + 8, 5));
@@ -203,7 +202,8 @@ static void frame_that_is_not_what_it_says_harms_nothing(void)
 		bytes = LKL_VNET_HDR + any((unsigned)(bytes - LKL_VNET_HDR) + 1);
 		copy = malloc(bytes);
 		memcpy(copy, frame, bytes);
-		if (!segments_begin(&segments, SEGMENTS_FINISHED, iov, pieces_make(iov, copy, bytes)))
+		if (!segments_begin(&segments, SEGMENTS_FINISHED, iov,
+				    pieces_make(iov, copy, bytes)))
 			while (segment_next(&segments, &segment, &out))
 				free(segment);
 		free(copy);
@@ -341,7 +341,8 @@ static void what_finds_no_room_is_held_and_leaves_by_itself(void)
 		came += datagrams_take();
 	}
 	EXPECT(!vxlan->ops->idle(vxlan));
-	EXPECT_EQ(system("tc qdisc change dev lo root tbf rate 1gbit burst 128kb limit 99999999"), 0);
+	EXPECT_EQ(system("tc qdisc change dev lo root tbf rate 1gbit burst 128kb limit 99999999"),
+		  0);
 	/* Nobody polls, and nobody sends. */
 	while (came < frames * 60) {
 		came += datagrams_take();

@@ -40,13 +40,15 @@ int udp_socket(struct sockaddr_in *name)
 void to_gateway(const void *data, long bytes)
 {
 	EXPECT_EQ(sendto(far_fd, data, (size_t)bytes, 0, (struct sockaddr *)&gateway_address,
-			 sizeof(gateway_address)), bytes);
+			 sizeof(gateway_address)),
+		  bytes);
 }
 
 void to_client(const void *data, long bytes)
 {
 	EXPECT_EQ(sendto(near_fd, data, (size_t)bytes, 0, (struct sockaddr *)&client_address,
-			 sizeof(client_address)), bytes);
+			 sizeof(client_address)),
+		  bytes);
 }
 
 static void keep(const char *data, long bytes)

@@ -19,7 +19,7 @@ struct end {
 	struct link *link;
 	struct upper_double upper;
 	char frame[LKL_FRAME_MAX];
-	long bytes;			/* of the frame that came and was not yet looked at; or 0 */
+	long bytes; /* of the frame that came and was not yet looked at; or 0 */
 	unsigned frames;
 	bool carrier;
 };
@@ -33,14 +33,14 @@ struct kept {
 extern struct end *client_end, second, gateway;
 #define client (*client_end)
 
-extern uint8_t keys[3][32];		/* the gateway knows the first two */
-extern unsigned keepalive_ms;		/* of the next client */
+extern uint8_t keys[3][32];   /* the gateway knows the first two */
+extern unsigned keepalive_ms; /* of the next client */
 extern struct sockaddr_in gateway_address;
-extern int near_fd, far_fd;		/* of the relay: to the client, to the gateway */
-extern bool cut;			/* the relay loses everything */
-extern struct kept kept[KEPT];		/* what the client has sent, newest last */
+extern int near_fd, far_fd;    /* of the relay: to the client, to the gateway */
+extern bool cut;               /* the relay loses everything */
+extern struct kept kept[KEPT]; /* what the client has sent, newest last */
 extern unsigned kept_count;
-extern unsigned answers;		/* ANSWERs that the gateway has sent */
+extern unsigned answers; /* ANSWERs that the gateway has sent */
 
 int udp_socket(struct sockaddr_in *name);
 void to_gateway(const void *data, long bytes);
@@ -50,13 +50,13 @@ void end_read(struct end *end);
 void step(void);
 void steps(unsigned count);
 
-#define UNTIL(condition)                                       \
-	do {                                                   \
-		double since = now_ms();                       \
-		while (!(condition)) {                         \
-			EXPECT(now_ms() - since < 10000);      \
-			step();                                \
-		}                                              \
+#define UNTIL(condition) \
+	do { \
+		double since = now_ms(); \
+		while (!(condition)) { \
+			EXPECT(now_ms() - since < 10000); \
+			step(); \
+		} \
 	} while (0)
 
 /* The relay and the gateway; and a client with carrier. */

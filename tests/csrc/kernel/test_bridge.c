@@ -45,7 +45,8 @@ static void write_all(int fd, long bytes)
 	char buf[50000];
 
 	for (long done = 0; done < bytes;) {
-		size_t len = (size_t)(bytes - done) < sizeof(buf) ? (size_t)(bytes - done) : sizeof(buf);
+		size_t len = (size_t)(bytes - done) < sizeof(buf) ? (size_t)(bytes - done) :
+								    sizeof(buf);
 
 		for (size_t i = 0; i < len; i++)
 			buf[i] = pattern(done + (long)i);

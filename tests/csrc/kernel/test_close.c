@@ -207,8 +207,8 @@ static void *use(void *unused)
 	(void)unused;
 	for (unsigned turn = 0; !__atomic_load_n(&users_stop, __ATOMIC_RELAXED); turn++) {
 		long number = turn % OPENERS;
-		struct lklsock_socket *sock =
-			__atomic_exchange_n(&shared[number], NULL, __ATOMIC_SEQ_CST);
+		struct lklsock_socket *sock = __atomic_exchange_n(&shared[number], NULL,
+								  __ATOMIC_SEQ_CST);
 		struct sockaddr_in seen;
 		socklen_t len = sizeof(seen);
 		long ret;
