@@ -132,6 +132,7 @@ static PyMethodDef methods[] = {
 	FAST(wait, "($self, events, deadline_ns, /)"),
 	NONE(poll),
 	NONE(shadow),
+	ONE(shadow_move, "($self, fd, /)"),
 	ONE(join_host, "($self, fd, /)"),
 	NONE(leave_host),
 	NONE(leave_kernel),

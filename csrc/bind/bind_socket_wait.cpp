@@ -65,3 +65,14 @@ PyObject *socket_shadow(PyObject *self, PyObject *)
 
 	return number_or_error(s, without_gil([&] { return s->api->socket_shadow(s->sock); }));
 }
+
+PyObject *socket_shadow_move(PyObject *self, PyObject *object)
+{
+	const struct socket_object *s = socket_of(self);
+	int host_fd;
+
+	if (!argument_int(object, &host_fd))
+		return nullptr;
+	return socket_done(
+		s, without_gil([&] { return s->api->socket_shadow_move(s->sock, host_fd); }));
+}

@@ -50,7 +50,7 @@ plain_method socket_bind, socket_listen, socket_accept, socket_connect, socket_g
 fast_method socket_getsockopt, socket_setsockopt, socket_getsockopt_buffer, socket_ioctl;
 /* bind_socket_wait.cpp */
 fast_method socket_wait;
-plain_method socket_poll, socket_shadow;
+plain_method socket_poll, socket_shadow, socket_shadow_move;
 /* bind_socket_half.cpp */
 fast_method socket_bridge;
 plain_method socket_join_host, socket_leave_host, socket_leave_kernel, socket_replace_kernel,

@@ -75,6 +75,7 @@ static const struct lklsock_api api = {
 	.socket_wait = socket_wait,
 	.socket_poll = socket_poll,
 	.socket_shadow = socket_shadow,
+	.socket_shadow_move = socket_shadow_move,
 	.socket_by_shadow = registry_find,
 
 	.socket_join_host = socket_join_host,

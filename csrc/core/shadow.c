@@ -38,7 +38,7 @@
 struct shadow {
 	struct lklsock_socket *sock;
 	pthread_mutex_t lock;
-	struct host_pair pair;        /* lock, but for the program's number */
+	struct host_pair pair;        /* lock */
 	unsigned shown;               /* EPOLLIN, EPOLLPRI, EPOLLOUT, EPOLLRDHUP, EPOLLHUP; lock */
 	bool urgent_ignored;          /* the program was shown it, and reads on; lock */
 	struct host_io_source source; /* of our end; has a memory reference on the socket */
@@ -284,6 +284,16 @@ static long shadow_start(struct lklsock_socket *sock)
 	return 0;
 }
 
+static int number_of(struct shadow *shadow)
+{
+	int number;
+
+	pthread_mutex_lock(&shadow->lock);
+	number = shadow->pair.program;
+	pthread_mutex_unlock(&shadow->lock);
+	return number;
+}
+
 long socket_shadow(struct lklsock_socket *sock)
 {
 	long ret = 0;
@@ -297,8 +307,21 @@ long socket_shadow(struct lklsock_socket *sock)
 	if (!sock->shadow)
 		ret = shadow_start(sock);
 	if (!ret)
-		ret = sock->shadow->pair.program;
+		ret = number_of(sock->shadow);
 	pthread_mutex_unlock(&sock->making);
 	socket_leave(sock);
 	return ret;
+}
+
+long socket_shadow_move(struct lklsock_socket *sock, int host_fd)
+{
+	struct shadow *shadow = shadow_of(sock);
+	struct host_pair id;
+
+	if (!shadow || !host_pair_identify(host_fd, &id) || !host_pair_same(&shadow->pair, &id))
+		return -EBADF;
+	pthread_mutex_lock(&shadow->lock);
+	shadow->pair.program = host_fd;
+	pthread_mutex_unlock(&shadow->lock);
+	return 0;
 }

@@ -19,6 +19,8 @@ struct shadow;
 
 /* Makes it at the first call. Return: the program's host_fd, or -errno. */
 long socket_shadow(struct lklsock_socket *sock);
+/* See lklsock.h. */
+long socket_shadow_move(struct lklsock_socket *sock, int host_fd);
 
 /*
  * After a call on the socket, by the thread that made it: shows gains, takes back losses.

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define LKLSOCK_ABI 6
+#define LKLSOCK_ABI 7
 
 #define LKLSOCK_ENOTRUNNING (-4096L)
 #define LKLSOCK_EREENTRY (-4097L)
@@ -181,6 +181,8 @@ struct lklsock_api {
 	 * then on (who closes it: socket_close does not). The same number on later calls.
 	 */
 	long (*socket_shadow)(struct lklsock_socket *sock);
+	/* Reaches it by this copy of its host_fd from now on. Return: 0 or -EBADF: it is none. */
+	long (*socket_shadow_move)(struct lklsock_socket *sock, int host_fd);
 	/* The socket whose shadow this is, or a copy of it, with one reference; NULL if there is none. */
 	struct lklsock_socket *(*socket_by_shadow)(int host_fd);
 

@@ -47,6 +47,9 @@ class HostAlone:
         """A descriptor that shows the readiness: the host socket's own."""
         return os.dup(self._host.fileno())
 
+    def shadow_move(self, fd: int, /) -> None:
+        """There is nothing to tell."""
+
     def join_host(self, host_fd: int, /) -> None:
         """There is nothing to tell."""
 

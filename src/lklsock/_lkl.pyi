@@ -222,6 +222,8 @@ class Socket:
         """The readiness mask now."""
     def shadow(self) -> int:
         """The host file descriptor that mirrors the readiness; the caller owns it."""
+    def shadow_move(self, fd: int, /) -> None:
+        """Says that `fd`, a copy of that descriptor, is left when the first is closed."""
     def join_host(self, fd: int, /) -> None:
         """What is ready of a host descriptor counts as the socket's, too.
 

@@ -8,7 +8,8 @@ number that was closed and used again for something else is never taken for ours
 As everywhere, an object that is closed closes its number: others on the same number are left with
 nothing, and the kernel socket ends when no object has another number of it. Only the descriptor
 that the kernel's side made is kept open until then, for readiness is withdrawn through it. A
-detached one is the program's: it alone keeps the kernel socket, which is closed with its last copy.
+detached one is the program's: when no object is left, it alone keeps the kernel socket, which is
+closed with its last copy.
 
 Each takes two descriptors of the host, as no socket of the host does. So that a program can have as
 many sockets as there, the soft limit is doubled (up to the hard one) when the first is made; the
@@ -41,7 +42,7 @@ class Kind:
         required: A connection that falls back to TCP is an error.
         settings: The arguments of setsockopt() so far, in order and each once, for a socket that
             may have to be made anew; None where it may not: it connects, listens, was accepted.
-        kernel: Where it was made, for the same.
+        kernel: Where it was made, for the same, and for its stack's resolver; None if accepted.
     """
 
     __slots__ = ("family", "kernel", "proto", "required", "settings", "type", "upgraded")
@@ -68,7 +69,7 @@ class Shadow:
         kind: What it was made as.
     """
 
-    __slots__ = ("_home", "_inode", "_sock", "_uses", "kind")
+    __slots__ = ("_given", "_home", "_inode", "_sock", "_uses", "kind")
 
     def __init__(self, sock: _lkl.Socket, kind: Kind, home: int) -> None:
         self._sock: _lkl.Socket | None = sock
@@ -77,6 +78,8 @@ class Shadow:
         self._inode = _inode(home)
         # How many objects use it, through each number.
         self._uses = {home: 1}
+        # Numbers that are the program's, while objects use others.
+        self._given: tuple[int, ...] = ()
 
     @property
     def sock(self) -> _lkl.Socket:
@@ -98,7 +101,7 @@ class Shadow:
 
         Returns:
             Whether that was all: then the caller closes the kernel socket, and then `fd` and what
-            `discard` closes.
+            `discard` closes. Not if the program has a number of it yet, from `leave`.
 
         Raises:
             OSError: EBADF, for it has been done before, for another object.
@@ -106,12 +109,13 @@ class Shadow:
         with _lock:
             if not self._uses.pop(fd, 0):
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            last = not self._uses
-            if last:
+            surplus = {fd} - {self._home} if self._uses else self._hand_over()
+            if surplus is None:
                 _registry.pop(self._inode, None)
-        if not last and fd != self._home:
-            os.close(fd)
-        return last
+                return True
+        for number in surplus | ({fd} - {self._home}):
+            os.close(number)
+        return False
 
     def discard(self, fd: int) -> None:
         """Closes the host descriptors after the last use."""
@@ -121,15 +125,40 @@ class Shadow:
 
     def leave(self, fd: int) -> None:
         """Ends one use through `fd`, which belongs to the program from now on."""
+        surplus: set[int] | None = None
         with _lock:
             uses = self._uses.pop(fd, 0)
             if uses > 1:
                 self._uses[fd] = uses - 1
-            if self._uses or not uses:
-                return
-            _detached.add(self._inode)
-            if isinstance(self._sock, _lkl.Socket):
-                self._sock = None
+            elif uses:
+                self._given += (fd,)
+                if not self._uses:
+                    surplus = self._hand_over()
+        for number in surplus or ():
+            os.close(number)
+
+    def _hand_over(self) -> set[int] | None:
+        """Leaves the kernel socket to a number of the program's, after the last use.
+
+        Returns:
+            The numbers to close; None if the program has none.
+        """
+        given = [number for number in self._given if _is_ours(number, self._inode)]
+        if not given:
+            return None
+        self._given = ()
+        surplus = set()
+        if self._home not in given:
+            # In a forked child there is nobody to tell.
+            with suppress(OSError, RuntimeError):
+                self.sock.shadow_move(given[0])
+            if _is_ours(self._home, self._inode):
+                surplus.add(self._home)
+            self._home = given[0]
+        _detached.add(self._inode)
+        if isinstance(self._sock, _lkl.Socket):
+            self._sock = None
+        return surplus
 
     def become(self, fd: int, numbers: dict[_Inode, list[int]]) -> None:
         """Makes every descriptor of the shadow one of `fd`: in a forked child, that nobody mirrors.
@@ -161,6 +190,7 @@ class Shadow:
         if self._sock is None or self._sock.lkl_fd < 0:
             return False
         self._uses[fd] = self._uses.get(fd, 0) + 1
+        self._given = tuple(number for number in self._given if number != fd)
         _detached.discard(self._inode)
         return True
 

@@ -203,6 +203,9 @@ class HostHalf:
     def shadow(self) -> int:
         return self._core.shadow()
 
+    def shadow_move(self, fd: int) -> None:
+        self._core.shadow_move(fd)
+
 
 class BothWorlds:
     """A socket of the kernel and one of the host, bound to the same port of all addresses.

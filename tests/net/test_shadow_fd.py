@@ -197,6 +197,44 @@ def test_connection_ends_with_its_detached_descriptor() -> None:
     client.close()
 
 
+@pytest.mark.parametrize("copy_first", [True, False])
+@in_own_process
+def test_detached_copy_keeps_the_connection_when_the_objects_are_closed(copy_first: bool) -> None:
+    client, server = tcp_pair()
+    client.settimeout(2)
+    home, copy = server.fileno(), server.dup()
+    # Whichever of the two the readiness is withdrawn through.
+    detached, closed = (copy, server) if copy_first else (server, copy)
+    number = detached.detach()
+    closed.close()
+    if copy_first:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(home)
+    client.sendall(b"x")
+    assert select.select([number], [], [], 2)[0]
+    with socket.socket(fileno=number) as again:
+        assert again.recv(1) == b"x"
+        assert not select.select([number], [], [], 0)[0]
+        again.sendall(b"y")
+        assert client.recv(1) == b"y"
+        again.detach()
+    os.close(number)
+    assert client.recv(1) == b""
+    client.close()
+
+
+@in_own_process
+def test_last_object_that_is_detached_leaves_no_other_number() -> None:
+    client, server = tcp_pair()
+    client.settimeout(2)
+    server.fileno()
+    copy = server.dup()
+    server.close()
+    os.close(copy.detach())
+    assert client.recv(1) == b""
+    client.close()
+
+
 @in_own_process
 def test_selectors_serve_an_echo_server() -> None:
     selector = selectors.DefaultSelector()

@@ -241,6 +241,29 @@ TEST(a_socket_outlives_its_shadow_while_somebody_refers_to_it)
 	OK(lkl->socket_close(pair.server));
 }
 
+TEST(a_shadow_is_reached_by_a_copy_when_its_number_is_closed)
+{
+	struct pair pair;
+	int shadow, copy, stranger;
+	char byte = 1;
+
+	boot();
+	pair = connected(IPPROTO_TCP, 5000);
+	shadow = shadow_of(pair.server);
+	copy = dup(shadow);
+	stranger = socket(AF_UNIX, SOCK_STREAM, 0);
+	EQ(lkl->socket_shadow_move(pair.server, stranger), -EBADF);
+	EQ(lkl->socket_shadow_move(pair.server, -1), -EBADF);
+	EQ(lkl->socket_shadow_move(pair.client, copy), -EBADF);
+	OK(lkl->socket_shadow_move(pair.server, copy));
+	EQ(shadow_of(pair.server), copy);
+	close(shadow);
+	send_all(pair.client, &byte, 1);
+	EQ(poll_fd(copy, POLLIN, 20000), POLLIN);
+	EQ(receive(pair.server, &byte, 1), 1);
+	EQ(poll_fd(copy, POLLIN, 0), 0);
+}
+
 TEST(a_stranger_with_the_shadows_number_is_left_alone)
 {
 	struct pair pair;
