@@ -39,7 +39,7 @@ host_gethostbyname_ex = _stdlib.gethostbyname_ex
 host_getnameinfo = _stdlib.getnameinfo
 
 
-def _no_resolver(scoped: bool = False) -> None:
+def _no_resolver(scoped: bool = False, kernel: Any = None) -> None:
     return None
 
 
@@ -50,7 +50,8 @@ def set_current_resolver(current: Callable[..., Resolver | None]) -> None:
     """Hands over the function that tells the resolver of the stack in use; None for the host's.
 
     Args:
-        current: Takes whether the question names an interface of the stack.
+        current: Takes whether the question names an interface of the stack, and the kernel of
+            another stack, whose resolver is wanted.
     """
     global _current
     _current = current
@@ -103,14 +104,21 @@ def getnameinfo(sockaddr: Any, flags: int, /) -> tuple[str, str]:
         del sockaddr
 
 
-def resolve(family: int, address: Any) -> Any:
+def resolve(family: int, address: Any, kernel: Any = None) -> Any:
     """The socket address with its host name replaced by the first address that it stands for.
+
+    Args:
+        family: AF_*.
+        address: As of AF_INET or AF_INET6.
+        kernel: Whose stack is asked; None for the current one.
 
     Raises:
         socket.gaierror: The name has no address of this family.
     """
     name, *rest = address
-    found = getaddrinfo(name, None, family, _stdlib.SOCK_STREAM)
+    resolver = _current(isinstance(name, str) and "%" in name, kernel) if name else None
+    ask = host_getaddrinfo if resolver is None else resolver.getaddrinfo
+    found = ask(name, None, family, _stdlib.SOCK_STREAM, 0, 0)
     return (found[0][4][0], *rest)
 
 

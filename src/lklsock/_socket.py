@@ -21,7 +21,6 @@ from weakref import ref
 from . import _lkl
 from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, SOL_TCP, Attributes
 from ._ledger import note_socket
-from ._resolver import resolve
 from ._sendfile import send_file
 from ._shadow import Kind, Shadow, cast, find
 from ._stdlib_own import StdlibSocket as _base
@@ -293,7 +292,7 @@ class socket(Transfer):
             return lkl.bind(address)
         except _gaierror:
             pass
-        return lkl.bind(resolve(self.family, address))
+        return lkl.bind(self._resolved(address))
 
     def getsockname(self) -> Any:
         """Like `socket.socket.getsockname`."""
@@ -346,7 +345,7 @@ class socket(Transfer):
         except _gaierror:
             error = -1
         if error < 0:
-            address = resolve(self.family, address)
+            address = self._resolved(address)
             error = lkl.connect(address)
         # A blocking connect() joins one that is under way.
         if error == errno.EINPROGRESS or (error == errno.EALREADY and self._timeout is None):
@@ -478,4 +477,6 @@ def _open(world: World, family: int, type: int, proto: int) -> tuple[_lkl.Socket
         except OSError as error:
             if required or error.errno not in (errno.ENOPROTOOPT, errno.EPROTONOSUPPORT):
                 raise
-    return kernel.socket(family, type, proto), Kind(family, plain_type, proto)
+    kind = Kind(family, plain_type, proto)
+    kind.kernel = kernel
+    return kernel.socket(family, type, proto), kind

@@ -103,7 +103,7 @@ class Transfer(Attributes):
         except _gaierror:
             address = None
         if address is None:
-            address = resolve(self.family, args[-1])
+            address = self._resolved(args[-1])
             sent = lkl.sendto(data, flags, address)
         if sent is not None and (
             self._timeout is not None or (type(data) is bytes and sent == len(data))
@@ -143,7 +143,7 @@ class Transfer(Attributes):
         try:
             sent = lkl.sendmsg(buffers, ancdata, flags, address)
         except _gaierror:
-            address = resolve(self.family, address)
+            address = self._resolved(address)
             sent = lkl.sendmsg(buffers, ancdata, flags, address)
         if sent is None:
             if flags & _DONTWAIT and self._timeout is None:
@@ -159,6 +159,10 @@ class Transfer(Attributes):
             if sent < sum(map(len, data)):
                 return self._send_rest(lkl, b"".join(data), flags & ~_FASTOPEN, sent)
         return sent
+
+    def _resolved(self, address: Any) -> Any:
+        """With its host name resolved, by the stack that the socket is in."""
+        return resolve(self.family, address, self._kind and self._kind.kernel)
 
     def _send_rest(
         self, lkl: _lkl.Socket, data: ReadableBuffer, flags: int, sent: int | None

@@ -13,8 +13,9 @@ A stack without nameservers uses the host's resolver. With some, everything that
 addresses and back asks them, through the stack: `getaddrinfo` and its like, and `connect`, `bind`
 and `sendto` with a name. The file of hosts goes first; services are those of the host.
 
-The stack that is asked is the current one. A thread that `loop.run_in_executor` starts - and so
-`loop.getaddrinfo` of asyncio - is outside of any `with stack:`, and asks the default stack.
+The stack that is asked is that of the socket, or else the current one. A thread that
+`loop.run_in_executor` starts - and so `loop.getaddrinfo` of asyncio - is outside of any
+`with stack:`, and asks the default stack.
 """
 
 from __future__ import annotations

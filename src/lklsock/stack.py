@@ -338,9 +338,11 @@ def running_stacks() -> list[Stack]:
     return [stack for stack in running() if isinstance(stack, Stack)]
 
 
-def _current_resolver(scoped: bool = False) -> Names | None:
+def _current_resolver(scoped: bool = False, kernel: Any = None) -> Names | None:
     selected = _selected.get()
     stack = selected[-1] if selected else _default
+    if kernel is not None:
+        stack = next((one for one in running_stacks() if one.kernel is kernel), stack)
     return None if stack is None else stack._resolve_here(scoped)
 
 

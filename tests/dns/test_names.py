@@ -1,5 +1,6 @@
 """Names through a stack, from a name server in another one."""
 
+import errno
 import socket as host
 import time
 from collections.abc import Callable
@@ -209,6 +210,21 @@ def test_sockets_take_names() -> None:
                 sock.sendto(b"x", ("six.example.org", 9))
             else:
                 sock.sendmsg([b"x"], [], 0, ("six.example.org", 9))
+
+
+@in_own_process
+def test_a_socket_asks_its_own_stack() -> None:
+    stacks()
+    datagram, stream = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+    other = Stack()
+    other.dns = dns.Config(nameservers=["10.99.0.1"], hosts="/dev/null", timeout_s=1, attempts=1)
+    with datagram, stream, other:
+        with pytest.raises(socket.gaierror):
+            socket.getaddrinfo("four.example.org", 80)
+        assert datagram.sendto(b"x", ("four.example.org", 9)) == 1
+        assert datagram.sendmsg([b"x"], (), 0, ("four.example.org", 9)) == 1
+        # Nobody listens there: it was found.
+        assert stream.connect_ex(("four.example.org", 9)) == errno.ECONNREFUSED
 
 
 @in_own_process
