@@ -221,14 +221,16 @@ static void news_take(struct gateway *gateway)
 	struct tunnel_peers *peers = &gateway->peers;
 	struct tunnel_arrival arrival;
 	uint64_t now = 0;
+	int err;
 
 	while (tunnel_arrival_take(&gateway->tunnel, &arrival)) {
 		now = host_clock_monotonic();
-		if (tunnel_peers_add(peers, &arrival, now))
+		err = tunnel_peers_add(peers, &arrival, now);
+		if (!err)
 			continue;
 		tunnel_session_free(arrival.session);
 		link_count(&gateway->tunnel.link.counters.rx_dropped, 1);
-		if (peers->end == PEERS_MAX)
+		if (err == -ENOSPC)
 			refusal_report(gateway, &gateway->full_ns, "full", &arrival.way, now);
 	}
 	if (!__atomic_load_n(&gateway->tunnel.tick, __ATOMIC_ACQUIRE))
@@ -341,6 +343,9 @@ static long gateway_tx(struct link *link, const struct lkl_iovec *iov, int count
 		peer = tunnel_peers_by_mac(&gateway->peers, to);
 		if (peer)
 			return peer_send(gateway, peer, iov, count);
+		/* The bridge asks all its ports; another one's peer takes it. */
+		if (tunnel_peers_know(to))
+			return -ENOTCONN;
 	} else {
 		for (unsigned i = 0; i < gateway->peers.end; i++) {
 			peer = &gateway->peers.peer[i];
@@ -357,17 +362,16 @@ static long gateway_tx(struct link *link, const struct lkl_iovec *iov, int count
 	return sent;
 }
 
-static void secrets_forget(struct gateway *gateway)
+static void keys_forget(struct gateway *gateway)
 {
-	for (unsigned i = 0; i < PEERS_MAX; i++)
-		tunnel_peer_remove(&gateway->peers, &gateway->peers.peer[i]);
 	explicit_bzero(gateway->keys, gateway->key_count * sizeof(*gateway->keys));
 }
 
 static void gateway_free(struct gateway *gateway)
 {
 	tunnel_stop(&gateway->tunnel);
-	secrets_forget(gateway);
+	tunnel_peers_close(&gateway->peers);
+	keys_forget(gateway);
 	free(gateway);
 }
 
@@ -386,7 +390,10 @@ static void gateway_close(struct link *link)
 
 static void gateway_forked(struct link *link)
 {
-	secrets_forget(gateway_of(link));
+	struct gateway *gateway = gateway_of(link);
+
+	tunnel_peers_forked(&gateway->peers);
+	keys_forget(gateway);
 }
 
 static const struct link_ops gateway_ops = {
@@ -441,6 +448,7 @@ int link_gateway_open(const struct link_gateway *settings, struct link **out)
 	gateway->tunnel.link.ops = &gateway_ops;
 	gateway->tunnel.link.features = LKL_NET_CSUM | LKL_NET_TSO;
 	gateway->tunnel.link.carrier = true;
+	tunnel_peers_open(&gateway->peers, gateway->keys, gateway->key_count);
 	err = gateway_start(gateway, settings);
 	if (err) {
 		gateway_free(gateway);

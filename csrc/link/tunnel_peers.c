@@ -4,11 +4,52 @@
  */
 #include "tunnel_peers.h"
 
+#include <errno.h>
+#include <pthread.h>
+
 /* What a client may ask for. Units: ns. */
 #define SILENT_MIN_NS 2000000000ull
 #define SILENT_MAX_NS 3600000000000ull
 /* One keep-alive more than the client waits for. */
 #define SILENT_FACTOR 4
+
+static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tunnel_peers *all; /* all_lock */
+
+void tunnel_peers_open(struct tunnel_peers *peers, const struct tunnel_key *keys,
+		       unsigned key_count)
+{
+	peers->keys = keys;
+	peers->key_count = key_count;
+	pthread_mutex_lock(&all_lock);
+	peers->next = all;
+	if (all)
+		all->prev = &peers->next;
+	peers->prev = &all;
+	all = peers;
+	pthread_mutex_unlock(&all_lock);
+}
+
+void tunnel_peers_close(struct tunnel_peers *peers)
+{
+	pthread_mutex_lock(&all_lock);
+	if (peers->prev) {
+		*peers->prev = peers->next;
+		if (peers->next)
+			peers->next->prev = peers->prev;
+		peers->prev = NULL;
+	}
+	pthread_mutex_unlock(&all_lock);
+	for (unsigned i = 0; i < PEERS_MAX; i++)
+		tunnel_peer_remove(peers, &peers->peer[i]);
+}
+
+void tunnel_peers_forked(struct tunnel_peers *peers)
+{
+	/* A thread of the parent may have held it. */
+	pthread_mutex_init(&all_lock, NULL);
+	tunnel_peers_close(peers);
+}
 
 static bool mac_is_usable(const uint8_t mac[6])
 {
@@ -26,6 +67,30 @@ static uint64_t silent_of(uint32_t keepalive_ms)
 	return silent > SILENT_MAX_NS ? SILENT_MAX_NS : silent;
 }
 
+static unsigned peers_of(const struct tunnel_peers *peers, unsigned key)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < peers->end; i++)
+		count += peers->peer[i].used && peers->peer[i].key == key;
+	return count;
+}
+
+/* Whether another peer of this key leaves places for the first ones of the others. */
+static bool has_place(const struct tunnel_peers *peers, unsigned key)
+{
+	unsigned places = PEERS_MAX;
+
+	if (!peers_of(peers, key))
+		return true;
+	for (unsigned i = 0; i < peers->key_count && places; i++) {
+		unsigned count = peers_of(peers, i);
+
+		places -= count ? count : 1;
+	}
+	return places > 0;
+}
+
 /* Return: the peer that has it, or a new one, or NULL. */
 static struct tunnel_peer *peer_of(struct tunnel_peers *peers, const struct tunnel_arrival *arrival,
 				   uint64_t now)
@@ -40,6 +105,8 @@ static struct tunnel_peer *peer_of(struct tunnel_peers *peers, const struct tunn
 		else if (peer->instance == arrival->offer.instance && peer->key == arrival->key)
 			return peer;
 	}
+	if (!has_place(peers, arrival->key))
+		return NULL;
 	if (!vacant && peers->end < PEERS_MAX)
 		vacant = &peers->peer[peers->end++];
 	if (!vacant)
@@ -54,17 +121,16 @@ static struct tunnel_peer *peer_of(struct tunnel_peers *peers, const struct tunn
 	return vacant;
 }
 
-bool tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *arrival,
-		      uint64_t now)
+int tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *arrival, uint64_t now)
 {
 	struct tunnel_session *same;
 	struct tunnel_peer *peer;
 
 	if (tunnel_peers_find(peers, tunnel_session_number(arrival->session), &same))
-		return false;
+		return -EEXIST;
 	peer = peer_of(peers, arrival, now);
 	if (!peer)
-		return false;
+		return -ENOSPC;
 	tunnel_session_free(peer->next);
 	peer->next = arrival->session;
 	peer->mtu = arrival->offer.mtu;
@@ -72,7 +138,7 @@ bool tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *a
 		memcpy(peer->mac, arrival->offer.mac, 6);
 		peer->silent_ns = silent_of(arrival->offer.keepalive_ms);
 	}
-	return true;
+	return 0;
 }
 
 static bool is_session(struct tunnel_session *session, uint32_t number)
@@ -124,21 +190,45 @@ struct tunnel_peer *tunnel_peers_by_mac(struct tunnel_peers *peers, const uint8_
 	return NULL;
 }
 
+bool tunnel_peers_know(const uint8_t mac[6])
+{
+	bool known = false;
+
+	pthread_mutex_lock(&all_lock);
+	for (struct tunnel_peers *one = all; one && !known; one = one->next)
+		known = tunnel_peers_by_mac(one, mac);
+	pthread_mutex_unlock(&all_lock);
+	return known;
+}
+
+/* Takes the MAC address from who has it of these, if that has the same key. Return: nobody has it. */
+static bool mac_take(struct tunnel_peers *peers, const uint8_t mac[6], const struct tunnel_key *key)
+{
+	struct tunnel_peer *owner = tunnel_peers_by_mac(peers, mac);
+
+	if (!owner)
+		return true;
+	if (memcmp(peers->keys[owner->key].id, key->id, TUNNEL_KEY_ID) != 0)
+		return false;
+	memset(owner->mac, 0, 6);
+	return true;
+}
+
 bool tunnel_peers_learn(struct tunnel_peers *peers, struct tunnel_peer *peer, const uint8_t mac[6])
 {
-	struct tunnel_peer *owner;
+	bool vacant = true;
 
 	if (!mac_is_usable(mac))
 		return false;
 	if (has_mac(peer, mac))
 		return true;
-	owner = tunnel_peers_by_mac(peers, mac);
-	if (owner && owner->key != peer->key)
-		return false;
-	if (owner)
-		memset(owner->mac, 0, 6);
-	memcpy(peer->mac, mac, 6);
-	return true;
+	pthread_mutex_lock(&all_lock);
+	for (struct tunnel_peers *one = all; one && vacant; one = one->next)
+		vacant = mac_take(one, mac, &peers->keys[peer->key]);
+	pthread_mutex_unlock(&all_lock);
+	if (vacant)
+		memcpy(peer->mac, mac, 6);
+	return vacant;
 }
 
 bool tunnel_peer_confirm(struct tunnel_peers *peers, struct tunnel_peer *peer,

@@ -6,6 +6,9 @@
  *
  * A peer is one client's link, from its opening to its closing: it has a number of its own
  * (instance), and a session replaces another. Two ends may have one key.
+ *
+ * A MAC address is one peer's, of all gateways of the kernel. So that nobody keeps the others out,
+ * there is a place for the first peer of each key.
  */
 #ifndef LINK_TUNNEL_PEERS_H
 #define LINK_TUNNEL_PEERS_H
@@ -27,19 +30,35 @@ struct tunnel_peer {
 };
 
 struct tunnel_peers {
+	const struct tunnel_key *keys;
+	unsigned key_count;
+	struct tunnel_peers *next, **prev; /* the kernel's other gateways */
 	struct tunnel_peer peer[PEERS_MAX];
 	unsigned end;                   /* none is used from here on */
 	unsigned last_heard, last_sent; /* found last by number, by MAC address */
 };
 
-/* Takes the session over. Return: false: there is no place for it. */
-bool tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *arrival,
-		      uint64_t now);
+/* peers: all zero. keys stay the caller's. Context: any. */
+void tunnel_peers_open(struct tunnel_peers *peers, const struct tunnel_key *keys,
+		       unsigned key_count);
+/* Forgets all; once more does nothing. Context: any, nobody else uses it. */
+void tunnel_peers_close(struct tunnel_peers *peers);
+/* The same in a forked child. */
+void tunnel_peers_forked(struct tunnel_peers *peers);
+
+/*
+ * Takes the session over. Return: 0, -EEXIST: its number is in use, or -ENOSPC: there is no place
+ * for another peer of its key.
+ */
+int tunnel_peers_add(struct tunnel_peers *peers, const struct tunnel_arrival *arrival,
+		     uint64_t now);
 /* Return: the peer, and the session of this number, or NULL. */
 struct tunnel_peer *tunnel_peers_find(struct tunnel_peers *peers, uint32_t number,
 				      struct tunnel_session **session);
 /* Return: who has this MAC address, or NULL. */
 struct tunnel_peer *tunnel_peers_by_mac(struct tunnel_peers *peers, const uint8_t mac[6]);
+/* Whether a peer of any gateway of the kernel has it. */
+bool tunnel_peers_know(const uint8_t mac[6]);
 /*
  * A peer sends from this MAC address. It is its own from then on, unless somebody with another key
  * has it. Return: whether it may.

@@ -93,9 +93,10 @@ class Gateway:
         index = self._stack.interface(_BRIDGE).ifindex
         for port in (uplink, *hubs):
             netlink.link("set", index=port, master=index)
-        # Peers at one address do not reach those at another, either.
         for hub in hubs:
-            netlink.link("set", index=hub, kind="bridge_slave", isolated=1)
+            # Peers at one address do not reach those at another, either. Whose a MAC address is,
+            # the hubs know: the bridge would believe a peer that gives itself the uplink's.
+            netlink.link("set", index=hub, kind="bridge_slave", isolated=1, learning=0)
         netlink.link("set", index=index, state="up")
 
     def __enter__(self) -> Gateway:

@@ -96,6 +96,27 @@ def check_that_peers_reach_the_host_and_not_each_other(*ports: int) -> None:
 
 
 @in_own_process
+def test_peer_that_takes_the_hosts_mac_address_does_not_keep_others_from_it() -> None:
+    keys, port = {"laptop": Key.new(), "phone": Key.new()}, free_port()
+    with gateway(keys, port) as (_, server):
+        host_mac = server.interfaces[-1].mac
+        liar, client = Stack(hostname="liar"), Stack(hostname="client")
+        tunnel = Tunnel(remote="127.0.0.1", port=port, key=keys["laptop"], mac=host_mac)
+        await_carrier(liar.add_link(tunnel, addresses=["10.77.0.2/24"]))
+        tunnel = Tunnel(remote="127.0.0.1", port=port, key=keys["phone"])
+        await_carrier(client.add_link(tunnel, addresses=["10.77.0.3/24"]))
+        with connected_to(server, client) as (near, far):
+            with liar:
+                noise = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with noise:
+                for number in range(10, 40):
+                    # It is heard: an ARP request.
+                    noise.sendto(b"here", (f"10.77.0.{number}", 9))
+                    near.sendall(b"x")
+                    assert far.recv(1) == b"x"
+
+
+@in_own_process
 def test_peers_reach_the_host_and_not_each_other() -> None:
     check_that_peers_reach_the_host_and_not_each_other(free_port())
 

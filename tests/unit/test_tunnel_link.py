@@ -139,6 +139,18 @@ def test_new_key_is_printed_and_read_again(capsys: pytest.CaptureFixture[str]) -
     Key.parse(capsys.readouterr().out)
 
 
+def test_new_key_goes_into_a_file_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "key"
+    assert main(["gateway", "--new-key", str(path)]) == 0
+    kept = read_keys(path)
+    # It is never put in another one's place.
+    assert main(["gateway", "--new-key", str(path)]) == 1
+    assert "File exists" in capsys.readouterr().err
+    assert read_keys(path) == kept
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

@@ -1,6 +1,6 @@
 """The far end of tunnels: peers with `lklsock.link.Tunnel` come out at a TAP device of this host.
 
-    python -m lklsock gateway --new-key > key        # umask 077 before; to both ends, by a safe way
+    python -m lklsock gateway --new-key key          # to both ends, by a safe way
     python -m lklsock gateway --tap tap0 --key-file key
 
 Whoever has a key is on the TAP's Ethernet, from wherever packets reach this host's UDP port. What
@@ -9,13 +9,14 @@ commands for that are printed. The TAP may exist, made for this user, or be made
 CAP_NET_ADMIN. Ctrl-C and SIGTERM end it; peers are told, and come back when it is started again.
 
 The key file has a line for each peer, NAME KEY, or just one KEY. Every peer has a MAC address that
-none with another key at the same --listen can take, and reaches the host but not the other peers.
+none with another key can take, and reaches the host but not the other peers.
 """
 
 from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import select
 import signal
 import sys
@@ -40,7 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the command."""
     parser.set_defaults(error=parser.error)
     add = parser.add_argument
-    add("--new-key", action="store_true", help="print a new key, and exit")
+    add(
+        "--new-key",
+        metavar="FILE",
+        nargs="?",
+        const="-",
+        help="put a new key into FILE, which only you may read, or print it, and exit",
+    )
     add(
         "--listen",
         metavar="ADDRESS[:PORT]",
@@ -73,12 +80,11 @@ def run(options: argparse.Namespace) -> int:
     from .. import status
     from .._gateway import Gateway
     from ..errors import KernelError
-    from ..link import Fd, Key, Tap
+    from ..link import Fd, Tap
     from ..link._tunnel_key import read_keys
 
-    if options.new_key:
-        print(Key.new().text())
-        return 0
+    if options.new_key is not None:
+        return _new_key(options.new_key)
     if (options.tap is None) == (options.fd is None):
         options.error("one of --tap and --fd must be given")
     if options.key_file is None:
@@ -96,6 +102,23 @@ def run(options: argparse.Namespace) -> int:
         return _EXIT_IMPOSSIBLE if isinstance(error, ValueError) else _EXIT_FAILED
     except _Terminated:
         pass
+    return 0
+
+
+def _new_key(file: str) -> int:
+    from ..link import Key
+
+    text = Key.new().text()
+    if file == "-":
+        print(text)
+        return 0
+    try:
+        # One that is there may be in use.
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            print(text, file=out)
+    except OSError as error:
+        _say(str(error))
+        return _EXIT_FAILED
     return 0
 
 
