@@ -169,13 +169,17 @@ test: build $(STAMPS)/apps
 	@$(PYTHON) -m pytest
 
 test-full: EXTRA_PROGRAMS := $(FULL_PROGRAMS)
-test-full: build $(STAMPS)/apps
+test-full: build $(STAMPS)/apps $(STAMPS)/lint
 	@$(KERNEL_BUILD) --flavour debug --output build/kernel/debug --all-files
 	@$(KERNEL_BUILD) --sanitize address --output build/kernel/address --all-files
 	@$(KERNEL_BUILD) --sanitize thread --output build/kernel/thread --all-files
 	@$(MAKE) --no-print-directory -C tests/csrc check-full
 	@$(PYTHON) wheels/free_threaded.py
 	@$(MAKE) --no-print-directory tox TOX_ARGUMENTS='-e 3.13t' TOX_PYTHONS=3.13t
+	@for python in $$($(PYTHON) wheels/interpreters.py $(TOX_PYTHONS)); do \
+		PYTHONPATH=$$(echo $(VENV)/lib/python3*/site-packages) \
+			"$$python" setup.py --quiet build_ext --inplace || exit; \
+	done
 	@$(PYTHON) -m pytest -m 'full or not full'
 
 bench: build

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The CPU's lock: nobody starves, and a thread that is inside does not wait for itself. */
+#include <errno.h>
 #include <signal.h>
 #include <sys/time.h>
 #include <time.h>
@@ -52,10 +53,14 @@ static volatile sig_atomic_t ticks, refused;
 
 static void call_from_handler(int number)
 {
+	int saved = errno;
+
 	(void)number;
 	ticks++;
 	if (call(NR_GETPPID, 0, 0) == LKLSOCK_EREENTRY)
 		refused++;
+	/* As of a library's function: calls may change it. */
+	errno = saved;
 }
 
 /* A handler that hits its thread inside the kernel is refused; one that hits it outside is served. */
