@@ -98,6 +98,7 @@ class Paths:
         self._addresses: dict[tuple[int, str], _rtnetlink.AddressState] = {}
         self._made: dict[str, Endpoint] = {}
         self._down: set[str] = set()
+        self._backups: dict[str, bool] = {}
         self._connections: dict[int, _Connection] = {}
         self._losses: dict[str, _Loss] = {}
         self._settings: dict[str, str] = {}
@@ -128,6 +129,22 @@ class Paths:
     def endpoints(self) -> list[Endpoint]:
         """The endpoints that it has made, and that are there now."""
         return list(self._made.values())
+
+    @property
+    def backups(self) -> dict[str, bool]:
+        """What `set_backup` has said of links, by their interfaces' names."""
+        return dict(self._backups)
+
+    def set_backup(self, ifname: str, backup: bool | None) -> None:
+        """Makes a link a backup, or none, whatever the preset says: used if nothing else is left.
+
+        It holds while the link comes and goes; peers are told (MP_PRIO).
+
+        Args:
+            ifname: The interface's name; it need not be there now.
+            backup: None for what the preset says.
+        """
+        self._thread.call(lambda: self._prefer(ifname, backup))
 
     def close(self) -> None:
         """Ends it: takes its endpoints, their subflows, and its settings back."""
@@ -170,6 +187,13 @@ class Paths:
                 subflows=before.subflows,
                 add_addr_accepted=before.add_addr_accepted,
             )
+
+    def _prefer(self, ifname: str, backup: bool | None) -> None:
+        if backup is None:
+            self._backups.pop(ifname, None)
+        else:
+            self._backups[ifname] = backup
+        self._reconcile()
 
     def _look(self) -> None:
         """Asks for all interfaces and addresses."""
@@ -220,6 +244,8 @@ class Paths:
         ranked: list[tuple[int, int, str, str, frozenset[str]]] = []
         for order, link in enumerate(links):
             flags = self._preset.flags(primary=link.name == first_name, announce=self._announce)
+            if link.name in self._backups:
+                flags = (flags - {"backup"}) | ({"backup"} if self._backups[link.name] else set())
             counts = {4: 0, 6: 0}
             for (ifindex, address), state in self._addresses.items():
                 ip = state.subnet.ip

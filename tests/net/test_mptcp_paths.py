@@ -3,6 +3,7 @@
 import ipaddress
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -34,6 +35,13 @@ def await_endpoints(stack: Stack, *addresses: str) -> list[mptcp.Endpoint]:
         assert time.monotonic() < deadline, mptcp.endpoints(stack)
         pause()
     return mptcp.endpoints(stack)
+
+
+def await_that(predicate: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + JOIN_S
+    while not predicate():
+        assert time.monotonic() < deadline
+        pause()
 
 
 @in_own_process
@@ -87,6 +95,35 @@ def test_presets_give_flags() -> None:
     assert left.sysctl("net.ipv4.tcp_wmem") == before
     with pytest.raises(ValueError, match="presets are handover, aggregate"):
         mptcp.preset("fast", stack=left)
+
+
+@in_own_process
+def test_a_link_is_made_a_backup_whatever_the_preset_says() -> None:
+    left, _right = wired_stacks(2)
+
+    def backups() -> set[str | None]:
+        return {e.ifname for e in mptcp.endpoints(left) if "backup" in e.flags}
+
+    with mptcp.preset("aggregate", stack=left) as paths:
+        paths.set_backup("wire1", True)
+        assert backups() == {"wire1"}
+        assert paths.backups == {"wire1": True}
+        left.interface("wire1").hold_down(True)
+        await_that(lambda: all(e.ifname == "wire0" for e in mptcp.endpoints(left)))
+        left.interface("wire1").hold_down(False)
+        await_that(lambda: backups() == {"wire1"})
+        # One that is still to come, too.
+        paths.set_backup("wire2", True)
+        near, _far = Wire.pair()
+        left.add_link(near, addresses=["10.2.0.1/24"])
+        await_that(lambda: backups() == {"wire1", "wire2"})
+        paths.set_backup("wire1", None)
+        paths.set_backup("wire2", False)
+        assert backups() == set()
+    with mptcp.preset("handover", stack=left) as paths:
+        assert backups() == {"wire1", "wire2"}
+        paths.set_backup("wire1", False)
+        assert backups() == {"wire2"}
 
 
 @pytest.mark.parametrize("host", ["10.0.0.2", "fd00::2"])

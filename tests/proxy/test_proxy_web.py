@@ -148,6 +148,9 @@ def test_buttons_change_paths_and_what_they_did_is_told() -> None:
         async def press(action: str, name: str = "wire1") -> int:
             return (await fetch(port, f"/paths/{action}/{name}", OWN, method="POST"))[0]
 
+        def flags_of(name: str) -> Any:
+            return {each.ifname: each.flags for each in mptcp.endpoints(stack)}.get(name)
+
         async def path(number: int) -> Any:
             return json.loads((await fetch(port, "/state"))[2])["paths"][number]
 
@@ -160,10 +163,15 @@ def test_buttons_change_paths_and_what_they_did_is_told() -> None:
         assert stack.interface("wire1").carrier
         await await_that(lambda: mptcp.endpoints(stack)[1:], "the path is used again")
         assert await press("backup") == 200
-        flags = {each.ifname: each.flags for each in mptcp.endpoints(stack)}
-        assert flags["wire1"] == {"subflow", "backup"}
-        assert flags["wire0"] == {"subflow"}
+        await await_that(lambda: flags_of("wire1") == {"subflow", "backup"}, "it is a backup")
+        assert flags_of("wire0") == {"subflow"}
         assert (await path(1))["backup"]
+        # It stays one while the link comes and goes.
+        assert await press("cut") == 200
+        await await_that(lambda: flags_of("wire1") is None, "the path is given up")
+        assert (await path(1))["backup"]
+        assert await press("mend") == 200
+        await await_that(lambda: flags_of("wire1") == {"subflow", "backup"}, "it is a backup")
         assert await press("carry") == 200
         assert not (await path(1))["backup"]
         assert await press("cut", "missing") == 409

@@ -41,7 +41,7 @@ _NOTHING_BYTES = 2_000
 _ACTIONS = {
     "cut": "cut here",
     "mend": "no longer cut here",
-    "backup": "a backup, as long as the link stays",
+    "backup": "a backup",
     "carry": "carries as the others",
 }
 """What is told of each."""
@@ -163,11 +163,22 @@ class Dashboard:
             interface.hold_down(action == "cut")
             (self._cut.add if action == "cut" else self._cut.discard)(name)
             return
+        paths = mptcp.paths(self._stack)
+        if paths is not None:
+            paths.set_backup(name, action == "backup")
+            return
         for endpoint in mptcp.endpoints(self._stack):
             if endpoint.ifname == name:
                 flags = endpoint.flags - {"backup"}
                 flags |= {"backup"} if action == "backup" else set()
                 mptcp.endpoint_flags(endpoint, flags, self._stack)
+
+    def _chosen(self) -> set[str]:
+        """The links that were made backups, whether they are there or not."""
+        from .. import mptcp
+
+        paths = mptcp.paths(self._stack)
+        return {name for name, backup in (paths.backups if paths else {}).items() if backup}
 
     # ---- what is told
 
@@ -245,7 +256,7 @@ class Dashboard:
 
     async def _look(self) -> dict[str, Any]:
         at_s, shown = await asyncio.to_thread(self._snapshot)
-        backups = {e.ifname for e in shown.endpoints if "backup" in e.flags}
+        backups = {e.ifname for e in shown.endpoints if "backup" in e.flags} | self._chosen()
         self._owners = {
             address.partition("/")[0]: link.name
             for link in shown.links
