@@ -169,7 +169,9 @@ class Checker:
             found.patch["mptcp"] = mode
         name = values.get("preset")
         arguments: dict[str, Any] = {
-            key: values[key] for key in ("primary", "announce", "queue_bytes") if key in values
+            key: values[key]
+            for key in ("primary", "backups", "announce", "queue_bytes")
+            if key in values
         }
         if name is not None and name not in PRESETS:
             text = f"must be one of {', '.join(PRESETS)}, not {name!r}"
@@ -178,10 +180,14 @@ class Checker:
             found.preset = {"name": name, **arguments}
         for key in arguments if name is None else ():
             self._problem(("mptcp", key), "goes with a preset, and there is none")
-        primary, known = values.get("primary"), _interface_names(found)
-        if primary is not None and known and primary not in known:
-            text = f"must be the name of a link, not {primary!r}{nearest(primary, known)}"
-            self._problem(("mptcp", "primary"), text)
+        known = _interface_names(found)
+        named = {"primary": [values["primary"]] if "primary" in values else []}
+        named["backups"] = values.get("backups", [])
+        for key, names in named.items():
+            for each in names if known else ():
+                if each not in known:
+                    text = f"must be the name of a link, not {each!r}{nearest(each, known)}"
+                    self._problem(("mptcp", key), text)
         path: Path = ("mptcp", "limits")
         found.limits = self._table(path, values.get("limits", {}), LIMITS)
         for key, value in found.limits.items():

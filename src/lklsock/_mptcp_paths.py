@@ -31,6 +31,8 @@ from ._mptcp_presets import Preset
 from ._mptcp_state import Endpoint, Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ._netlink import Timer
     from .stack import Stack
 
@@ -85,6 +87,7 @@ class Paths:
         preset: Preset,
         *,
         primary: str | None,
+        backups: Iterable[str],
         announce: bool,
         queue_bytes: int | None,
     ) -> None:
@@ -98,7 +101,7 @@ class Paths:
         self._addresses: dict[tuple[int, str], _rtnetlink.AddressState] = {}
         self._made: dict[str, Endpoint] = {}
         self._down: set[str] = set()
-        self._backups: dict[str, bool] = {}
+        self._backups = dict.fromkeys(backups, True)
         self._connections: dict[int, _Connection] = {}
         self._losses: dict[str, _Loss] = {}
         self._settings: dict[str, str] = {}
@@ -132,7 +135,7 @@ class Paths:
 
     @property
     def backups(self) -> dict[str, bool]:
-        """What `set_backup` has said of links, by their interfaces' names."""
+        """What was said of links, whatever the preset says, by their interfaces' names."""
         return dict(self._backups)
 
     def set_backup(self, ifname: str, backup: bool | None) -> None:

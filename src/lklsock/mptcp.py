@@ -20,7 +20,7 @@ Functions that take `stack` mean the current one by default; see `lklsock.stack.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ._mptcp_endpoints import (
     address_announce,
@@ -106,6 +106,7 @@ def preset(
     name: str,
     *,
     primary: str | None = None,
+    backups: Iterable[str] = (),
     announce: bool = False,
     queue_bytes: int | None = None,
     stack: Stack | None = None,
@@ -125,6 +126,8 @@ def preset(
     Args:
         name: One of the above.
         primary: The first link's interface; None for the one that was added first.
+        backups: Interfaces that carry when nothing else is left, whatever the preset says; see
+            `Paths.set_backup`.
         announce: Tells peers of the addresses, and has them connect: for who listens.
         queue_bytes: What a subflow may hold, sent or not, with the kernel's overhead; None for the
             preset's. The less, the sooner another one takes over; a subflow carries no more than
@@ -140,7 +143,14 @@ def preset(
     old = _paths.pop(stack, None)
     if old is not None:
         old.close()
-    made = Paths(stack, PRESETS[name], primary=primary, announce=announce, queue_bytes=queue_bytes)
+    made = Paths(
+        stack,
+        PRESETS[name],
+        primary=primary,
+        backups=backups,
+        announce=announce,
+        queue_bytes=queue_bytes,
+    )
     _paths[stack] = made
     return made
 

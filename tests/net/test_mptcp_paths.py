@@ -104,8 +104,7 @@ def test_a_link_is_made_a_backup_whatever_the_preset_says() -> None:
     def backups() -> set[str | None]:
         return {e.ifname for e in mptcp.endpoints(left) if "backup" in e.flags}
 
-    with mptcp.preset("aggregate", stack=left) as paths:
-        paths.set_backup("wire1", True)
+    with mptcp.preset("aggregate", backups=["wire1"], stack=left) as paths:
         assert backups() == {"wire1"}
         assert paths.backups == {"wire1": True}
         left.interface("wire1").hold_down(True)

@@ -220,6 +220,10 @@ def test_dns_keeps_what_the_host_has_and_the_file_does_not_say() -> None:
             "[mptcp]\npreset = 'handover'\nprimary = 'tap1'\n[[link]]\nkind='tap'\nname='tap0'",
             "f:3: mptcp.primary: must be the name of a link, not 'tap1'; did you mean 'tap0'?",
         ),
+        (
+            "[mptcp]\npreset = 'handover'\nbackups = ['tap1']\n[[link]]\nkind='tap'\nname='tap0'",
+            "f:3: mptcp.backups: must be the name of a link, not 'tap1'; did you mean 'tap0'?",
+        ),
         ("policy = 'some'", 'f:1: policy: policy must be "default", "all"'),
         ("[[policy]]\nworld = 'x'", "f:2: policy.world: must be one of host, stack, not 'x'"),
         ("[patch]\nlisten = 'x'", "f:2: patch.listen: must be one of both, host, stack, not 'x'"),

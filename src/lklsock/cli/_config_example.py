@@ -38,6 +38,7 @@ _HEAD = """\
 _SAMPLES: dict[str, Any] = {
     "addresses": ["10.0.0.2/24", "fd00::2/64"],
     "address": "10.0.0.2",
+    "backups": ["tap1"],
     "device": "eth0",
     "fd": 3,
     "gateway": ["10.0.0.1", "fd00::1"],
