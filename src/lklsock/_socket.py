@@ -154,7 +154,7 @@ class socket(Transfer):
         host = f" fd={self._shadow[1]}," if self._shadow else ""
         text = (
             f"<{self.__class__.__module__}.{self.__class__.__qualname__}{host} lkl_fd={lkl.lkl_fd},"
-            f" family={self.family}, type={self.type}, proto={self.proto}"
+            f" family={self.family!s}, type={self.type!s}, proto={self.proto}"
         )
         for label, name in (("laddr", lkl.getsockname), ("raddr", lkl.getpeername)):
             try:
