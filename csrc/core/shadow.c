@@ -318,6 +318,9 @@ long socket_shadow_move(struct lklsock_socket *sock, int host_fd)
 	struct shadow *shadow = shadow_of(sock);
 	struct host_pair id;
 
+	/* A forked child may find the lock held for ever. */
+	if (!syscall_door_passes())
+		return LKLSOCK_ENOTRUNNING;
 	if (!shadow || !host_pair_identify(host_fd, &id) || !host_pair_same(&shadow->pair, &id))
 		return -EBADF;
 	pthread_mutex_lock(&shadow->lock);
