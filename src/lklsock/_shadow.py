@@ -6,10 +6,10 @@ a life of its own: it can be duplicated, detached from its Python object, and fo
 number that was closed and used again for something else is never taken for ours.
 
 As everywhere, an object that is closed closes its number: others on the same number are left with
-nothing, and the kernel socket ends when no object has another number of it. Only the descriptor
-that the kernel's side made is kept open until then, for readiness is withdrawn through it. A
-detached one is the program's: when no object is left, it alone keeps the kernel socket, which is
-closed with its last copy.
+nothing, and the kernel socket ends when no object has another number of it. A detached number is
+the program's: when no object is left, it alone keeps the kernel socket, which is closed with its
+last copy. Readiness is withdrawn through one of the numbers, its home: one that an object uses, or
+else one of the program's.
 
 Each takes two descriptors of the host, as no socket of the host does. So that a program can have as
 many sockets as there, the soft limit is doubled (up to the hard one) when the first is made; the
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import errno
 import os
-from _thread import allocate_lock
+from _thread import RLock
 from contextlib import suppress
 
 from . import _lkl
@@ -42,7 +42,7 @@ class Kind:
         required: A connection that falls back to TCP is an error.
         settings: The arguments of setsockopt() so far, in order and each once, for a socket that
             may have to be made anew; None where it may not: it connects, listens, was accepted.
-        kernel: Where it was made, for the same, and for its stack's resolver; None if accepted.
+        kernel: Where it was made, for the same, and for its stack's resolver.
     """
 
     __slots__ = ("family", "kernel", "proto", "required", "settings", "type", "upgraded")
@@ -78,7 +78,7 @@ class Shadow:
         self._inode = _inode(home)
         # How many objects use it, through each number.
         self._uses = {home: 1}
-        # Numbers that are the program's, while objects use others.
+        # Numbers that objects have left to the program.
         self._given: tuple[int, ...] = ()
 
     @property
@@ -100,8 +100,8 @@ class Shadow:
         """Ends every use through `fd`.
 
         Returns:
-            Whether that was all: then the caller closes the kernel socket, and then `fd` and what
-            `discard` closes. Not if the program has a number of it yet, from `leave`.
+            Whether that was all: then the caller closes the kernel socket, and then `fd`. Not if
+            the program has a number of it yet, from `leave`.
 
         Raises:
             OSError: EBADF, for it has been done before, for another object.
@@ -109,56 +109,74 @@ class Shadow:
         with _lock:
             if not self._uses.pop(fd, 0):
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            surplus = {fd} - {self._home} if self._uses else self._hand_over()
-            if surplus is None:
+            if not self._uses and not self._hand_over():
                 _registry.pop(self._inode, None)
                 return True
-        for number in surplus | ({fd} - {self._home}):
-            os.close(number)
-        return False
-
-    def discard(self, fd: int) -> None:
-        """Closes the host descriptors after the last use."""
-        if self._home != fd and _is_ours(self._home, self._inode):
-            os.close(self._home)
+            self._find_home()
         os.close(fd)
+        return False
 
     def leave(self, fd: int) -> None:
         """Ends one use through `fd`, which belongs to the program from now on."""
-        surplus: set[int] | None = None
         with _lock:
             uses = self._uses.pop(fd, 0)
+            if not uses:
+                return
             if uses > 1:
                 self._uses[fd] = uses - 1
-            elif uses:
-                self._given += (fd,)
-                if not self._uses:
-                    surplus = self._hand_over()
-        for number in surplus or ():
-            os.close(number)
+                return
+            self._given += (fd,)
+            if self._uses or self._hand_over():
+                self._find_home()
+                return
+            # The program has closed it already.
+            _registry.pop(self._inode, None)
+            sock, self._sock = self._sock, None
+        if sock is not None:
+            with suppress(OSError, RuntimeError):
+                sock.close()
 
-    def _hand_over(self) -> set[int] | None:
-        """Leaves the kernel socket to a number of the program's, after the last use.
+    def _hand_over(self) -> bool:
+        """Leaves the kernel socket to the program's numbers, after the last use.
 
         Returns:
-            The numbers to close; None if the program has none.
+            False if it has none. `_find_home` is to follow.
         """
-        given = [number for number in self._given if _is_ours(number, self._inode)]
-        if not given:
-            return None
-        self._given = ()
-        surplus = set()
-        if self._home not in given:
+        if not self.is_held():
+            return False
+        _detached.add(self._inode)
+        return True
+
+    def is_held(self) -> bool:
+        """Whether the program has a number of it."""
+        self._given = tuple(filter(self._is_mine, self._given))
+        return bool(self._given)
+
+    def _find_home(self) -> None:
+        """After the numbers have changed."""
+        numbers = self._uses or self._given
+        if self._home not in numbers:
+            for number in filter(self._is_mine, numbers):
+                self._move_home(number)
+                break
+        if not self._uses and isinstance(self._sock, _lkl.Socket):
+            self._sock = None
+
+    def _move_home(self, fd: int) -> None:
+        sock = self._sock
+        if sock is None:
+            sock = _lkl.socket_by_shadow(fd, self.kind.family)
+        self._home = fd
+        if sock is not None:
             # In a forked child there is nobody to tell.
             with suppress(OSError, RuntimeError):
-                self.sock.shadow_move(given[0])
-            if _is_ours(self._home, self._inode):
-                surplus.add(self._home)
-            self._home = given[0]
-        _detached.add(self._inode)
-        if isinstance(self._sock, _lkl.Socket):
-            self._sock = None
-        return surplus
+                sock.shadow_move(fd)
+
+    def _is_mine(self, fd: int) -> bool:
+        try:
+            return _inode(fd) == self._inode
+        except OSError:
+            return False
 
     def become(self, fd: int, numbers: dict[_Inode, list[int]]) -> None:
         """Makes every descriptor of the shadow one of `fd`: in a forked child, that nobody mirrors.
@@ -191,6 +209,7 @@ class Shadow:
             return False
         self._uses[fd] = self._uses.get(fd, 0) + 1
         self._given = tuple(number for number in self._given if number != fd)
+        self._find_home()
         _detached.discard(self._inode)
         return True
 
@@ -200,7 +219,8 @@ _registry: dict[_Inode, Shadow] = {}
 # Those that no object uses; and of them, those of the process that forked this one.
 _detached: set[_Inode] = set()
 _left_behind: frozenset[_Inode] = frozenset()
-_lock = allocate_lock()
+# A signal handler, or what garbage collection ends, may close a socket meanwhile.
+_lock = RLock()
 _has_room = False
 
 
@@ -217,8 +237,11 @@ def cast(sock: _lkl.Socket, kind: Kind) -> tuple[Shadow, int]:
     with _lock:
         # What was detached is the program's to close.
         for inode in list(_detached):
-            if not _is_ours(_registry[inode]._home, inode):
+            left = _registry.get(inode)
+            if left is None or not left.is_held():
                 _drop(inode)
+            else:
+                left._find_home()
         _registry[shadow._inode] = shadow
         _detached.discard(shadow._inode)
     return shadow, fd
@@ -263,16 +286,9 @@ def _inode(fd: int) -> _Inode:
     return status.st_dev, status.st_ino
 
 
-def _is_ours(fd: int, inode: _Inode) -> bool:
-    try:
-        return _inode(fd) == inode
-    except OSError:
-        return False
-
-
 def _drop(inode: _Inode) -> None:
     _detached.discard(inode)
-    del _registry[inode]
+    _registry.pop(inode, None)
 
 
 def _make_room() -> None:
@@ -288,7 +304,7 @@ def _make_room() -> None:
 def _after_fork() -> None:
     """In a forked child: another thread may have held the lock."""
     global _left_behind, _lock
-    _lock = allocate_lock()
+    _lock = RLock()
     _left_behind = frozenset(_detached)
 
 

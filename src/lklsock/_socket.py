@@ -13,7 +13,7 @@ import socket as _stdlib
 import sys
 import warnings
 from _socket import socket as _HostSocket
-from _thread import _local, allocate_lock
+from _thread import RLock, _local
 from collections.abc import Callable
 from contextlib import suppress
 from weakref import ref
@@ -230,7 +230,7 @@ class socket(Transfer):
         if cast_shadow is not None:
             shadow, number = cast_shadow
             if shadow.release(number):
-                shadow.discard(number)
+                os.close(number)
         return fd
 
     def _move_to(self, heir: socket) -> None:
@@ -260,7 +260,7 @@ class socket(Transfer):
             try:
                 self._close_kernel_socket(lkl)
             finally:
-                shadow.discard(fd)
+                os.close(fd)
         else:
             self._disinherit()
 
@@ -421,7 +421,7 @@ class socket(Transfer):
 socket._plain = socket
 socket.__module__ = "lklsock.socket"
 
-_lock = allocate_lock()
+_lock = RLock()
 _accepted = _local()
 
 
@@ -434,7 +434,7 @@ def accepted_last() -> socket | None:
 def _after_fork() -> None:
     """In a forked child: another thread may have held the lock."""
     global _lock
-    _lock = allocate_lock()
+    _lock = RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

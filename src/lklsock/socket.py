@@ -122,7 +122,7 @@ def close(fd: int, /) -> None:  # type: ignore[no-redef]
         try:
             shadow.sock.close()
         finally:
-            shadow.discard(fd)
+            _host_close(fd)
 
 
 def if_nametoindex(oname: str, /) -> int:  # type: ignore[no-redef]

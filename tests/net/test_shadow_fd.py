@@ -197,28 +197,73 @@ def test_connection_ends_with_its_detached_descriptor() -> None:
     client.close()
 
 
+def goes_quiet(sock: Any, peer: Any) -> bool:
+    """Whether its readiness comes, and goes when what came is received."""
+    peer.sendall(b"x")
+    assert select.select([sock], [], [], 2)[0]
+    assert sock.recv(1) == b"x"
+    return not select.select([sock], [], [], 0)[0]
+
+
 @pytest.mark.parametrize("copy_first", [True, False])
 @in_own_process
-def test_detached_copy_keeps_the_connection_when_the_objects_are_closed(copy_first: bool) -> None:
+def test_detached_number_keeps_the_connection_when_the_objects_are_closed(copy_first: bool) -> None:
     client, server = tcp_pair()
     client.settimeout(2)
-    home, copy = server.fileno(), server.dup()
-    # Whichever of the two the readiness is withdrawn through.
-    detached, closed = (copy, server) if copy_first else (server, copy)
-    number = detached.detach()
+    numbers = server.fileno(), server.dup()
+    # Whichever of the two the readiness was withdrawn through.
+    detached, closed = (numbers[1], server) if copy_first else (server, numbers[1])
+    number, other = detached.detach(), closed.fileno()
+    assert goes_quiet(closed, client)
     closed.close()
-    if copy_first:
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(home)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(other)
     client.sendall(b"x")
     assert select.select([number], [], [], 2)[0]
     with socket.socket(fileno=number) as again:
         assert again.recv(1) == b"x"
-        assert not select.select([number], [], [], 0)[0]
-        again.sendall(b"y")
-        assert client.recv(1) == b"y"
+        assert goes_quiet(again, client)
         again.detach()
     os.close(number)
+    assert client.recv(1) == b""
+    client.close()
+
+
+@in_own_process
+def test_object_on_a_copy_does_not_end_what_was_detached() -> None:
+    client, server = tcp_pair()
+    client.settimeout(2)
+    number = server.detach()
+    for _ in range(2):
+        with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as copy:
+            assert goes_quiet(copy, client)
+    with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as copy:
+        os.close(number)
+        assert goes_quiet(copy, client)
+    assert client.recv(1) == b""
+    client.close()
+
+
+@in_own_process
+def test_each_of_two_detached_numbers_will_do() -> None:
+    client, server = tcp_pair()
+    client.settimeout(2)
+    first, second = server.dup().detach(), server.detach()
+    os.close(second)
+    with socket.socket() as stranger:
+        stranger.fileno()
+    with socket.socket(fileno=first) as again:
+        assert goes_quiet(again, client)
+    assert client.recv(1) == b""
+    client.close()
+
+
+@in_own_process
+def test_detaching_what_the_program_has_closed_ends_it() -> None:
+    client, server = tcp_pair()
+    client.settimeout(2)
+    os.close(server.fileno())
+    server.detach()
     assert client.recv(1) == b""
     client.close()
 
@@ -348,7 +393,7 @@ def test_closing_one_object_closes_its_number_for_all() -> None:
     with server:
         other, copy = socket.socket(fileno=client.fileno()), client.dup()
         client.close()
-        # The number was home to the readiness, and stays as long as the copy needs it.
+        # The number was home to the readiness.
         copy.send(b"x")
         assert server.recv(1) == b"x"
         with pytest.raises(OSError, match="Bad file descriptor"):
