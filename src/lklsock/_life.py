@@ -99,7 +99,8 @@ class Life:
             ) or self._new_kernel()
         self._kernel = kernel
         self._inherited = None
-        _running.add(self)
+        with _running_lock:
+            _running.add(self)
         for callback in _when_started:
             callback()
         return kernel
@@ -152,8 +153,9 @@ class Life:
         Args:
             timeout_s: How long to wait for what has been sent to leave.
         """
-        with self._lock:
+        with _running_lock:
             _running.discard(self)
+        with self._lock:
             if self._kernel is None:
                 self._kernel, self._inherited = self._inherited, None
             self._halted = self._kernel is not None
@@ -197,6 +199,8 @@ class Life:
 
 _all: weakref.WeakSet[Life] = weakref.WeakSet()
 _running: weakref.WeakSet[Life] = weakref.WeakSet()
+# A set must not change while it is gone through.
+_running_lock = RLock()
 _when_started: list[Callable[[], object]] = []
 
 
@@ -207,12 +211,17 @@ def when_started(callback: Callable[[], object]) -> None:
 
 def running() -> list[Life]:
     """Those of this process that have booted and not been halted, in no order."""
-    return [life for life in _running if life.state == "running"]
+    return [life for life in _booted() if life.state == "running"]
 
 
 def panicked() -> list[Life]:
     """Those of this process whose kernels have panicked, and have not been halted, in no order."""
-    return [life for life in _running if life.state == "panicked"]
+    return [life for life in _booted() if life.state == "panicked"]
+
+
+def _booted() -> list[Life]:
+    with _running_lock:
+        return list(_running)
 
 
 def _library() -> str:
@@ -225,7 +234,7 @@ def _library() -> str:
 def _halt_all() -> None:
     process_ends()
     everything = _lkl.in_main_interpreter()
-    for life in list(_running):
+    for life in _booted():
         if life._sharing != NOT_SHARED and not everything:
             continue  # others have it, too
         # A dead kernel has nothing to say good-bye to.
@@ -234,8 +243,8 @@ def _halt_all() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _running
-    _running = weakref.WeakSet()
+    global _running, _running_lock
+    _running, _running_lock = weakref.WeakSet(), RLock()
     for life in list(_all):
         life._forked()
 

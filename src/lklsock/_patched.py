@@ -14,7 +14,6 @@ from abc import ABCMeta
 
 from . import _ledger, _socket
 from ._policy import Policy
-from ._resolver import resolve
 from ._stdlib_own import StdlibSocket as _base
 from ._undecided import Undecided
 from ._worlds import is_wildcard_address, world_of
@@ -136,7 +135,7 @@ class socket(_socket.socket, metaclass=ABCMeta):
         if not isinstance(host, str) or not isinstance(port, int) or host == "<broadcast>":
             return address
         if host and world_of(_policy, address) is None:
-            return resolve(self.family, address)
+            return self._resolved(address)
         return address
 
     def _takes_datagrams_of_host(self, fate: Undecided) -> bool:

@@ -341,8 +341,8 @@ def running_stacks() -> list[Stack]:
 def _current_resolver(scoped: bool = False, kernel: Any = None) -> Names | None:
     selected = _selected.get()
     stack = selected[-1] if selected else _default
-    if kernel is not None:
-        stack = next((one for one in running_stacks() if one.kernel is kernel), stack)
+    if kernel is not None and (stack is None or stack._kernel is not kernel):
+        stack = next((one for one in running_stacks() if one._kernel is kernel), stack)
     return None if stack is None else stack._resolve_here(scoped)
 
 

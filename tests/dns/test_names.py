@@ -15,7 +15,7 @@ pytest.importorskip("dns.resolver", reason="takes dnspython: pip install dnspyth
 from name_server import NameServer
 from worlds import JOIN_S, Thread, wired_stacks
 
-from lklsock import Stack, dns, socket
+from lklsock import Stack, dns, patched, socket
 from lklsock.link import Wire
 
 SERVER, SERVER6 = "10.0.0.2", "fd00::2"
@@ -225,6 +225,9 @@ def test_a_socket_asks_its_own_stack() -> None:
         assert datagram.sendmsg([b"x"], (), 0, ("four.example.org", 9)) == 1
         # Nobody listens there: it was found.
         assert stream.connect_ex(("four.example.org", 9)) == errno.ECONNREFUSED
+    with patched(), host.socket(type=host.SOCK_DGRAM) as undecided, other:
+        undecided.connect(("four.example.org", 9))
+        assert undecided.getpeername() == ("10.0.0.2", 9)
 
 
 @in_own_process
