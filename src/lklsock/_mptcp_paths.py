@@ -101,6 +101,8 @@ class Paths:
         self._addresses: dict[tuple[int, str], _rtnetlink.AddressState] = {}
         self._made: dict[str, Endpoint] = {}
         self._down: set[str] = set()
+        if isinstance(backups, str):
+            raise TypeError(f"backups are several names: [{backups!r}]")
         self._backups = dict.fromkeys(backups, True)
         self._connections: dict[int, _Connection] = {}
         self._losses: dict[str, _Loss] = {}
@@ -146,8 +148,16 @@ class Paths:
         Args:
             ifname: The interface's name; it need not be there now.
             backup: None for what the preset says.
+
+        Raises:
+            ValueError: The preset was closed, or another one has taken its place.
         """
         self._thread.call(lambda: self._prefer(ifname, backup))
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return not self._fds
 
     def close(self) -> None:
         """Ends it: takes its endpoints, their subflows, and its settings back."""
@@ -192,6 +202,8 @@ class Paths:
             )
 
     def _prefer(self, ifname: str, backup: bool | None) -> None:
+        if self.closed:
+            raise ValueError(f"the preset {self.preset} was closed")
         if backup is None:
             self._backups.pop(ifname, None)
         else:
@@ -276,10 +288,9 @@ class Paths:
                 self._add(address, ifname, flags)
             elif address in self._down:
                 # It was the only one: what it carried may wait for long.
-                self._replace(address)
+                self._replace(address, flags)
             elif made.flags != flags:
-                endpoint_flags(made, flags, self._stack)
-                self._made[address] = self._changed(made, flags)
+                self._change(made, flags)
             self._down.discard(address)
         for address in gone:
             if address not in self._made:
@@ -295,9 +306,16 @@ class Paths:
         family = ":" in address
         return not any(other in self._made for other in wanted if (":" in other) == family)
 
-    @staticmethod
-    def _changed(endpoint: Endpoint, flags: frozenset[str]) -> Endpoint:
-        return Endpoint(endpoint.id, endpoint.address, flags, endpoint.port, endpoint.ifname)
+    def _change(self, endpoint: Endpoint, flags: frozenset[str]) -> None:
+        try:
+            endpoint_flags(endpoint, flags, self._stack)
+        except OSError:
+            # Somebody else has removed it.
+            self._replace(endpoint.address, flags)
+        else:
+            self._made[endpoint.address] = Endpoint(
+                endpoint.id, endpoint.address, flags, endpoint.port, endpoint.ifname
+            )
 
     def _add(self, address: str, ifname: str, flags: frozenset[str]) -> None:
         try:
@@ -319,15 +337,15 @@ class Paths:
         with suppress(OSError):
             endpoint_remove(endpoint, self._stack)
 
-    def _replace(self, address: str) -> None:
-        """Has all connections open their subflows from an address again."""
+    def _replace(self, address: str, flags: frozenset[str] | None = None) -> None:
+        """Has all connections open their subflows from an address again; None: the same flags."""
         endpoint = self._made.pop(address)
         with suppress(OSError):
             endpoint_remove(endpoint, self._stack)
         # What is told of until now was closed by us.
         self._read_events()
         assert endpoint.ifname is not None
-        self._add(address, endpoint.ifname, endpoint.flags)
+        self._add(address, endpoint.ifname, endpoint.flags if flags is None else flags)
 
     # ---- subflows that were lost
 

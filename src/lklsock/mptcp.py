@@ -156,8 +156,9 @@ def preset(
 
 
 def paths(stack: Stack | None = None) -> Paths | None:
-    """What `preset` has returned for the stack; None if it has no preset."""
-    return _paths.get(stack or current_stack())
+    """What `preset` has returned for the stack; None if it has no preset, or that was closed."""
+    found = _paths.get(stack or current_stack())
+    return None if found is None or found.closed else found
 
 
 def events(stack: Stack | None = None, *, timeout_s: float | None = None) -> Events:

@@ -125,6 +125,43 @@ def test_a_link_is_made_a_backup_whatever_the_preset_says() -> None:
         assert backups() == {"wire2"}
 
 
+@in_own_process
+def test_backups_are_minded_when_the_only_link_returns() -> None:
+    left, _right = wired_stacks(1)
+    with mptcp.preset("aggregate", stack=left) as paths:
+        left.interface("wire0").hold_down(True)
+        paths.set_backup("wire0", True)
+        left.interface("wire0").hold_down(False)
+        await_that(lambda: all("backup" in e.flags for e in mptcp.endpoints(left)))
+        assert len(mptcp.endpoints(left)) == 2
+
+
+@in_own_process
+def test_endpoint_that_somebody_removed_is_made_again_when_it_changes() -> None:
+    left, _right = wired_stacks(2)
+    with mptcp.preset("aggregate", stack=left) as paths:
+        for endpoint in mptcp.endpoints(left):
+            if endpoint.ifname == "wire0":
+                mptcp.endpoint_remove(endpoint, left)
+        paths.set_backup("wire0", True)
+        made = [e for e in mptcp.endpoints(left) if e.ifname == "wire0"]
+        assert [e.flags for e in made] == [{"subflow", "backup"}] * 2
+
+
+@in_own_process
+def test_closed_preset_is_of_no_effect() -> None:
+    left, _right = wired_stacks(1)
+    paths = mptcp.preset("aggregate", stack=left)
+    assert mptcp.paths(left) is paths
+    paths.close()
+    assert mptcp.paths(left) is None
+    with pytest.raises(ValueError, match="the preset aggregate was closed"):
+        paths.set_backup("wire0", True)
+    assert mptcp.endpoints(left) == []
+    with pytest.raises(TypeError, match=r"several names: \['wire0'\]"):
+        mptcp.preset("aggregate", backups="wire0", stack=left)
+
+
 @pytest.mark.parametrize("host", ["10.0.0.2", "fd00::2"])
 @pytest.mark.parametrize("first", [0, 1])
 @in_own_process

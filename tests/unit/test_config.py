@@ -139,12 +139,12 @@ def test_a_new_kind_of_link_needs_no_code(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_mptcp_has_preset_limits_and_endpoints() -> None:
     found = wanted(
-        '[mptcp]\nmode = "require"\npreset = "handover"\nannounce = true\n'
+        '[mptcp]\nmode = "require"\npreset = "handover"\nannounce = true\nbackups = ["x"]\n'
         "limits = { subflows = 4 }\n"
         '[[mptcp.endpoint]]\naddress = "10.0.0.2"\nflags = ["signal"]'
     )
     assert found.stack["mptcp_mode"] == found.patch["mptcp"] == "require"
-    assert found.preset == {"name": "handover", "announce": True}
+    assert found.preset == {"name": "handover", "announce": True, "backups": ["x"]}
     assert found.limits == {"subflows": 4}
     assert found.endpoints == [{"address": "10.0.0.2", "flags": ["signal"]}]
 

@@ -164,17 +164,18 @@ class Dashboard:
             (self._cut.add if action == "cut" else self._cut.discard)(name)
             return
         paths = mptcp.paths(self._stack)
+        kept = set()
         if paths is not None:
             paths.set_backup(name, action == "backup")
-            return
+            kept = {endpoint.address for endpoint in paths.endpoints}
         for endpoint in mptcp.endpoints(self._stack):
-            if endpoint.ifname == name:
+            if endpoint.ifname == name and endpoint.address not in kept:
                 flags = endpoint.flags - {"backup"}
                 flags |= {"backup"} if action == "backup" else set()
                 mptcp.endpoint_flags(endpoint, flags, self._stack)
 
     def _chosen(self) -> set[str]:
-        """The links that were made backups, whether they are there or not."""
+        """The links that are backups when they are there."""
         from .. import mptcp
 
         paths = mptcp.paths(self._stack)
@@ -256,7 +257,8 @@ class Dashboard:
 
     async def _look(self) -> dict[str, Any]:
         at_s, shown = await asyncio.to_thread(self._snapshot)
-        backups = {e.ifname for e in shown.endpoints if "backup" in e.flags} | self._chosen()
+        backups = {e.ifname for e in shown.endpoints if "backup" in e.flags}
+        backups |= self._chosen() - {e.ifname for e in shown.endpoints}
         self._owners = {
             address.partition("/")[0]: link.name
             for link in shown.links
