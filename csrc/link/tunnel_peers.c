@@ -46,8 +46,10 @@ void tunnel_peers_close(struct tunnel_peers *peers)
 
 void tunnel_peers_forked(struct tunnel_peers *peers)
 {
-	/* A thread of the parent may have held it. */
+	/* A thread of the parent may have held it, and have been in the midst of the list. */
 	pthread_mutex_init(&all_lock, NULL);
+	all = NULL;
+	peers->prev = NULL;
 	tunnel_peers_close(peers);
 }
 

@@ -25,6 +25,8 @@ _AROUND = {4: 20 + 8 + 16 + 16 + 14, 6: 40 + 8 + 16 + 16 + 14}
 _MTU_UNDERLAY = 1500
 _MTU_ANY = 65535
 _BRIDGE = "bridge0"
+# It has 256 places at each address, of which each key has one; the rest is for second ones.
+_KEYS_MAX = 224
 
 
 def inner_mtu(listen: Sequence[Listen], underlay_mtu: int = _MTU_UNDERLAY) -> int:
@@ -62,10 +64,13 @@ class Gateway:
         link: What the peers are joined with: a `Tap`, or an `Fd`.
 
     Raises:
+        ValueError: More keys than there are places.
         OSError: An address or the link cannot be had; says what would help.
     """
 
     def __init__(self, listen: Sequence[Listen], keys: Mapping[str, Key], link: AnyLink) -> None:
+        if len(keys) > _KEYS_MAX:
+            raise ValueError(f"a gateway takes {_KEYS_MAX} keys, not {len(keys)}")
         self._names = list(keys)
         self._peers: dict[str, str] = {}
         self._rest = b""

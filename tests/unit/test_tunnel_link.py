@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from lklsock._gateway import Gateway
 from lklsock.cli import gateway as command
 from lklsock.cli import main
-from lklsock.link import Key, Tunnel, tunnel
+from lklsock.link import Key, Tap, Tunnel, tunnel
 from lklsock.link._tunnel_key import read_keys
 
 KEY = Key(bytes(range(32)))
@@ -132,6 +133,12 @@ def test_key_file_with_several_keys_is_no_tunnels(tmp_path: Path) -> None:
 
 
 # ---- the command line
+
+
+def test_gateway_has_a_place_for_each_key_or_refuses() -> None:
+    keys = {str(number): Key.new() for number in range(225)}
+    with pytest.raises(ValueError, match="a gateway takes 224 keys, not 225"):
+        Gateway([("127.0.0.1", 1)], keys, Tap("none"))
 
 
 def test_new_key_is_printed_and_read_again(capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,10 +114,16 @@ def _new_key(file: str) -> int:
         return 0
     try:
         # One that is there may be in use.
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            print(text, file=out)
+        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         _say(str(error))
+        return _EXIT_FAILED
+    try:
+        with open(fd, "w") as out:
+            print(text, file=out)
+    except OSError as error:
+        os.unlink(file)
+        _say(f"{file}: {error}")
         return _EXIT_FAILED
     return 0
 
