@@ -99,8 +99,7 @@ class Life:
             ) or self._new_kernel()
         self._kernel = kernel
         self._inherited = None
-        with _running_lock:
-            _running.add(self)
+        _running.add(self)
         for callback in _when_started:
             callback()
         return kernel
@@ -153,9 +152,8 @@ class Life:
         Args:
             timeout_s: How long to wait for what has been sent to leave.
         """
-        with _running_lock:
-            _running.discard(self)
         with self._lock:
+            _running.discard(self)
             if self._kernel is None:
                 self._kernel, self._inherited = self._inherited, None
             self._halted = self._kernel is not None
@@ -199,8 +197,6 @@ class Life:
 
 _all: weakref.WeakSet[Life] = weakref.WeakSet()
 _running: weakref.WeakSet[Life] = weakref.WeakSet()
-# A set must not change while it is gone through.
-_running_lock = RLock()
 _when_started: list[Callable[[], object]] = []
 
 
@@ -220,8 +216,10 @@ def panicked() -> list[Life]:
 
 
 def _booted() -> list[Life]:
-    with _running_lock:
-        return list(_running)
+    while True:
+        # Another thread may boot or halt one meanwhile.
+        with suppress(RuntimeError):
+            return list(_running)
 
 
 def _library() -> str:
@@ -243,8 +241,8 @@ def _halt_all() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _running, _running_lock
-    _running, _running_lock = weakref.WeakSet(), RLock()
+    global _running
+    _running = weakref.WeakSet()
     for life in list(_all):
         life._forked()
 

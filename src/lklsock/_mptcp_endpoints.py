@@ -89,8 +89,10 @@ def endpoint_remove(endpoint: Endpoint | int, stack: Stack | None = None) -> Non
 
     number = endpoint.id if isinstance(endpoint, Endpoint) else endpoint
     stack = stack or current_stack()
-    _request(stack, DEL_ADDR, {"id": number})
-    stack.recipe.forget("mptcp", "endpoint", number)
+    try:
+        _request(stack, DEL_ADDR, {"id": number})
+    finally:
+        stack.recipe.forget("mptcp", "endpoint", number)
 
 
 def endpoint_flags(

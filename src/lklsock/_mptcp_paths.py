@@ -101,8 +101,6 @@ class Paths:
         self._addresses: dict[tuple[int, str], _rtnetlink.AddressState] = {}
         self._made: dict[str, Endpoint] = {}
         self._down: set[str] = set()
-        if isinstance(backups, str):
-            raise TypeError(f"backups are several names: [{backups!r}]")
         self._backups = dict.fromkeys(backups, True)
         self._connections: dict[int, _Connection] = {}
         self._losses: dict[str, _Loss] = {}

@@ -139,6 +139,8 @@ def preset(
     """
     if name not in PRESETS:
         raise ValueError(f"presets are {', '.join(PRESETS)}, not {name!r}")
+    if isinstance(backups, str):
+        raise TypeError(f"backups are several names: [{backups!r}]")
     stack = stack or current_stack()
     old = _paths.pop(stack, None)
     if old is not None:

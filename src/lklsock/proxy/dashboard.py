@@ -165,8 +165,11 @@ class Dashboard:
             return
         paths = mptcp.paths(self._stack)
         kept = set()
+        # It may be closed at this moment: then it has no endpoints.
+        with suppress(ValueError):
+            if paths is not None:
+                paths.set_backup(name, action == "backup")
         if paths is not None:
-            paths.set_backup(name, action == "backup")
             kept = {endpoint.address for endpoint in paths.endpoints}
         for endpoint in mptcp.endpoints(self._stack):
             if endpoint.ifname == name and endpoint.address not in kept:
@@ -258,7 +261,8 @@ class Dashboard:
     async def _look(self) -> dict[str, Any]:
         at_s, shown = await asyncio.to_thread(self._snapshot)
         backups = {e.ifname for e in shown.endpoints if "backup" in e.flags}
-        backups |= self._chosen() - {e.ifname for e in shown.endpoints}
+        carrying = {link.name for link in shown.links if link.up and link.carrier}
+        backups |= self._chosen() - (carrying & {e.ifname for e in shown.endpoints})
         self._owners = {
             address.partition("/")[0]: link.name
             for link in shown.links
