@@ -12,7 +12,7 @@ import socket as _stdlib
 from _socket import socket as _HostSocket
 from abc import ABCMeta
 
-from . import _ledger, _socket
+from . import _ledger, _shadow, _socket
 from ._policy import Policy
 from ._stdlib_own import StdlibSocket as _base
 from ._undecided import Undecided
@@ -151,7 +151,7 @@ class socket(_socket.socket, metaclass=ABCMeta):
             self._replace(fate, fate.to_stack())
             fate.note("stack")
             return
-        with _socket._lock:
+        with _shadow.lock:
             if self._lkl is not fate:  # type: ignore[comparison-overlap]
                 return
             if self._shadow is None:

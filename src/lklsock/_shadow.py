@@ -106,10 +106,10 @@ class Shadow:
         Raises:
             OSError: EBADF, for it has been done before, for another object.
         """
-        with _lock:
+        with lock:
             if not self._uses.pop(fd, 0):
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-            if not self._uses and not self._hand_over():
+            if not self._uses and not self._hand_over(fd):
                 _registry.pop(self._inode, None)
                 return True
             self._find_home()
@@ -118,14 +118,15 @@ class Shadow:
 
     def leave(self, fd: int) -> None:
         """Ends one use through `fd`, which belongs to the program from now on."""
-        with _lock:
-            uses = self._uses.pop(fd, 0)
+        with lock:
+            uses = self._uses.get(fd, 0)
             if not uses:
                 return
             if uses > 1:
                 self._uses[fd] = uses - 1
                 return
             self._given += (fd,)
+            self._uses.pop(fd, None)
             if self._uses or self._hand_over():
                 self._find_home()
                 return
@@ -136,27 +137,33 @@ class Shadow:
             with suppress(OSError, RuntimeError):
                 sock.close()
 
-    def _hand_over(self) -> bool:
+    def _hand_over(self, closing: int = -1) -> bool:
         """Leaves the kernel socket to the program's numbers, after the last use.
 
+        Args:
+            closing: A number that does not count.
+
         Returns:
-            False if it has none. `_find_home` is to follow.
+            False if there is none. `_find_home` is to follow.
         """
-        if not self.is_held():
+        if not self.is_held(closing):
             return False
         _detached.add(self._inode)
         return True
 
-    def is_held(self) -> bool:
-        """Whether the program has a number of it."""
-        self._given = tuple(filter(self._is_mine, self._given))
+    def is_held(self, closing: int = -1) -> bool:
+        """Whether the program has a number of it, if objects have left one to it."""
+        given, self._given = self._given, tuple(filter(self._is_mine, self._given))
+        if given and not self._given and isinstance(self._sock, (_lkl.Socket, type(None))):
+            # It may have made copies of its own.
+            numbers = open_numbers().get(self._inode, ())
+            self._given = tuple(number for number in numbers if number != closing)
         return bool(self._given)
 
     def _find_home(self) -> None:
         """After the numbers have changed."""
-        numbers = self._uses or self._given
-        if self._home not in numbers:
-            for number in filter(self._is_mine, numbers):
+        if self._home not in (self._uses or self._given) or not self._is_mine(self._home):
+            for number in filter(self._is_mine, (*self._uses, *self._given)):
                 self._move_home(number)
                 break
         if not self._uses and isinstance(self._sock, _lkl.Socket):
@@ -187,6 +194,8 @@ class Shadow:
             fd: Of another file.
             numbers: What `open_numbers` gives.
         """
+        if _inode(fd) == self._inode:
+            return  # a child's child
         old, self._inode = self._inode, _inode(fd)
         for number in numbers.get(old, ()):
             os.dup2(fd, number, os.get_inheritable(number))
@@ -208,9 +217,9 @@ class Shadow:
         if self._sock is None or self._sock.lkl_fd < 0:
             return False
         self._uses[fd] = self._uses.get(fd, 0) + 1
+        _detached.discard(self._inode)
         self._given = tuple(number for number in self._given if number != fd)
         self._find_home()
-        _detached.discard(self._inode)
         return True
 
 
@@ -219,8 +228,9 @@ _registry: dict[_Inode, Shadow] = {}
 # Those that no object uses; and of them, those of the process that forked this one.
 _detached: set[_Inode] = set()
 _left_behind: frozenset[_Inode] = frozenset()
-# A signal handler, or what garbage collection ends, may close a socket meanwhile.
-_lock = RLock()
+# Of every socket's descriptors, and the one lock of that kind: a signal handler, or what garbage
+# collection ends, may close any socket meanwhile. A forked child has another.
+lock = RLock()
 _has_room = False
 
 
@@ -234,14 +244,18 @@ def cast(sock: _lkl.Socket, kind: Kind) -> tuple[Shadow, int]:
         _make_room()
     fd = sock.shadow()
     shadow = Shadow(sock, kind, fd)
-    with _lock:
+    with lock:
         # What was detached is the program's to close.
         for inode in list(_detached):
             left = _registry.get(inode)
-            if left is None or not left.is_held():
+            if left is None or not (left._uses or left.is_held()):
                 _drop(inode)
             else:
                 left._find_home()
+        # A signal handler may have been here meanwhile.
+        there = _registry.get(shadow._inode)
+        if there is not None and there._sock is sock:
+            return there, fd
         _registry[shadow._inode] = shadow
         _detached.discard(shadow._inode)
     return shadow, fd
@@ -255,7 +269,7 @@ def find(fd: int) -> Shadow | None:
         inode = _inode(fd)
     except OSError:
         return None
-    with _lock:
+    with lock:
         shadow = _registry.get(inode)
         if shadow is None:
             return None
@@ -303,8 +317,8 @@ def _make_room() -> None:
 
 def _after_fork() -> None:
     """In a forked child: another thread may have held the lock."""
-    global _left_behind, _lock
-    _lock = RLock()
+    global _left_behind, lock
+    lock = RLock()
     _left_behind = frozenset(_detached)
 
 

@@ -13,12 +13,12 @@ import socket as _stdlib
 import sys
 import warnings
 from _socket import socket as _HostSocket
-from _thread import RLock, _local
+from _thread import _local
 from collections.abc import Callable
 from contextlib import suppress
 from weakref import ref
 
-from . import _lkl
+from . import _lkl, _shadow
 from ._attributes import IPPROTO_MPTCP, SO_PROTOCOL, SOL_TCP, Attributes
 from ._ledger import note_socket
 from ._sendfile import send_file
@@ -186,7 +186,9 @@ class socket(Transfer):
         if lkl is None:
             return _base.fileno(self)
         if self._shadow is None:
-            with _lock:
+            with _shadow.lock:
+                if self._lkl is not lkl:
+                    return self.fileno()  # closed, or the host's, by now
                 if self._shadow is None:
                     assert self._kind is not None
                     self._shadow = cast(lkl, self._kind)
@@ -223,19 +225,21 @@ class socket(Transfer):
             return _base.detach(self)
         fd = lkl.bridge()
         self._disinherit()
-        with _lock:
+        with _shadow.lock:
             cast_shadow, self._shadow = self._shadow, None
             self._lkl = None
         self._closed = True
         if cast_shadow is not None:
             shadow, number = cast_shadow
-            if shadow.release(number):
-                os.close(number)
+            # Another object may have closed the number.
+            with suppress(OSError):
+                if shadow.release(number):
+                    os.close(number)
         return fd
 
     def _move_to(self, heir: socket) -> None:
         """Makes `heir`, which is new, what this socket is; this one is closed, as by detach()."""
-        with _lock:
+        with _shadow.lock:
             for name in Attributes.__slots__:
                 setattr(heir, name, getattr(self, name))
             heir._io_refs = 0
@@ -246,9 +250,8 @@ class socket(Transfer):
 
     def _real_close(self, _ss: Any = _HostSocket) -> None:
         # Of two threads that close, one does it.
-        with _lock:
-            lkl, self._lkl = self._lkl, None
-            cast_shadow, self._shadow = self._shadow, None
+        with _shadow.lock:
+            lkl, cast_shadow, self._lkl, self._shadow = self._lkl, self._shadow, None, None
         if lkl is None:
             super()._real_close(_ss)  # type: ignore[misc]
             return
@@ -421,7 +424,6 @@ class socket(Transfer):
 socket._plain = socket
 socket.__module__ = "lklsock.socket"
 
-_lock = RLock()
 _accepted = _local()
 
 
@@ -429,15 +431,6 @@ def accepted_last() -> socket | None:
     """The kernel connection that this thread accepted last, if the program still has it."""
     last: Callable[[], socket | None] | None = getattr(_accepted, "last", None)
     return None if last is None else last()
-
-
-def _after_fork() -> None:
-    """In a forked child: another thread may have held the lock."""
-    global _lock
-    _lock = RLock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _kind_of(shadow: Shadow, family: int, type: int, proto: int) -> Kind:

@@ -258,6 +258,37 @@ def test_each_of_two_detached_numbers_will_do() -> None:
     client.close()
 
 
+@pytest.mark.parametrize("detached_first", [True, False])
+@in_own_process
+def test_programs_own_copy_of_a_detached_number_will_do(detached_first: bool) -> None:
+    client, server = tcp_pair()
+    client.settimeout(2)
+    number = server.detach() if detached_first else server.fileno()
+    copy = os.dup(number)
+    os.close(number)
+    if not detached_first:
+        server.detach()
+    with socket.socket() as stranger:
+        stranger.fileno()
+    with socket.socket(fileno=copy) as again:
+        assert goes_quiet(again, client)
+    assert client.recv(1) == b""
+    client.close()
+
+
+@in_own_process
+def test_number_closed_behind_an_objects_back_leaves_its_copies_right() -> None:
+    client, server = tcp_pair()
+    client.settimeout(2)
+    number, copy = server.fileno(), server.dup()
+    os.close(number)
+    with copy, socket.fromfd(copy.fileno(), socket.AF_INET, socket.SOCK_STREAM) as another:
+        assert goes_quiet(another, client)
+        assert goes_quiet(copy, client)
+    server.detach()
+    client.close()
+
+
 @in_own_process
 def test_detaching_what_the_program_has_closed_ends_it() -> None:
     client, server = tcp_pair()

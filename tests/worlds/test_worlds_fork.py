@@ -42,7 +42,7 @@ def test_workers_accept_what_comes_to_the_host_half_of_a_listener(seen: bool) ->
             sock.close()
 
         in_child(check)
-        in_child(check)
+        in_child(lambda: in_child(check))
         # The parent has both, as before.
         for world in ("host", "stack"):
             with peer(world).create_connection(("127.0.0.1", port), DEADLINE_S) as client:
