@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from required import missing
-from run import Conformance
+from run import BUILD, Conformance
 from suites import ALL, ALWAYS, PATCHED, SUITES
 from verdict import complaints, table
 from watch import SOURCES
@@ -19,7 +19,10 @@ def check(python: str, names: tuple[str, ...], modes: tuple[str, ...]) -> None:
     faulthandler.cancel_dump_traceback_later()
     conformance = Conformance(python)
     verdicts = conformance.verdicts(names, modes)
-    print(f"Python {conformance.version}\n{table(verdicts)}")
+    # For whoever closes an issue: pytest shows it only if the test fails.
+    written = f"Python {conformance.version}\n{table(verdicts)}\n"
+    print(written)
+    (BUILD / f"{conformance.version}-{'-'.join(modes)}.txt").write_text(written)
     assert all(verdict.holds for verdict in verdicts), "\n\n".join(
         complaints(verdict) for verdict in verdicts if not verdict.holds
     )
