@@ -64,13 +64,14 @@ class Gateway:
         link: What the peers are joined with: a `Tap`, or an `Fd`.
 
     Raises:
-        ValueError: More keys than there are places.
+        ValueError: More than 224 keys.
         OSError: An address or the link cannot be had; says what would help.
     """
 
     def __init__(self, listen: Sequence[Listen], keys: Mapping[str, Key], link: AnyLink) -> None:
         if len(keys) > _KEYS_MAX:
-            raise ValueError(f"a gateway takes {_KEYS_MAX} keys, not {len(keys)}")
+            text = f"a gateway takes {_KEYS_MAX} keys, not {len(keys)}: start a second one"
+            raise ValueError(text)
         self._names = list(keys)
         self._peers: dict[str, str] = {}
         self._rest = b""

@@ -149,6 +149,8 @@ class Shadow:
         if not self.is_held(closing):
             return False
         _detached.add(self._inode)
+        if isinstance(self._sock, _lkl.Socket):
+            self._sock = None
         return True
 
     def is_held(self, closing: int = -1) -> bool:
@@ -166,8 +168,6 @@ class Shadow:
             for number in filter(self._is_mine, (*self._uses, *self._given)):
                 self._move_home(number)
                 break
-        if not self._uses and isinstance(self._sock, _lkl.Socket):
-            self._sock = None
 
     def _move_home(self, fd: int) -> None:
         sock = self._sock

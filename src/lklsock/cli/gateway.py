@@ -8,8 +8,8 @@ leads further than the host (addresses, forwarding, NAT) is the administrator's 
 commands for that are printed. The TAP may exist, made for this user, or be made now, which takes
 CAP_NET_ADMIN. Ctrl-C and SIGTERM end it; peers are told, and come back when it is started again.
 
-The key file has a line for each peer, NAME KEY, or just one KEY. Every peer has a MAC address that
-none with another key can take, and reaches the host but not the other peers.
+The key file has a line for each peer, NAME KEY, or just one KEY; 224 lines at most. Every peer has
+a MAC address that none with another key can take, and reaches the host but not the other peers.
 """
 
 from __future__ import annotations

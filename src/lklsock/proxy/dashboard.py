@@ -165,11 +165,10 @@ class Dashboard:
             return
         paths = mptcp.paths(self._stack)
         kept = set()
-        # It may be closed at this moment: then it has no endpoints.
-        with suppress(ValueError):
-            if paths is not None:
-                paths.set_backup(name, action == "backup")
         if paths is not None:
+            # It may be closed at this moment: then it has no endpoints.
+            with suppress(ValueError):
+                paths.set_backup(name, action == "backup")
             kept = {endpoint.address for endpoint in paths.endpoints}
         for endpoint in mptcp.endpoints(self._stack):
             if endpoint.ifname == name and endpoint.address not in kept:
