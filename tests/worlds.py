@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -114,6 +115,14 @@ def await_true(predicate: Callable[[], bool], client: socket.socket, server: soc
         exchange(client, server)
         pause()
     raise AssertionError("it did not come about")
+
+
+def await_that(predicate: Callable[[], object], what: str = "") -> None:
+    """Waits until something is so that the kernel, or another program, brings about by itself."""
+    deadline = time.monotonic() + JOIN_S
+    while not predicate():
+        assert time.monotonic() < deadline, what or "it did not come about"
+        pause()
 
 
 def await_carrier(interface: Interface, carrier: bool = True) -> None:

@@ -1,23 +1,11 @@
 """A stack whose addresses come by themselves, and what the kernel has then."""
 
-import time
-from collections.abc import Callable
 from typing import Any
-
-from worlds import JOIN_S, pause
 
 from lklsock import Stack
 from lklsock.link import Wire
 
 MAIN_TABLE = 254
-
-
-def await_that(predicate: Callable[[], object], what: str = "") -> None:
-    """Waits until something is so that the kernel, or the client, brings about by itself."""
-    deadline = time.monotonic() + JOIN_S
-    while not predicate():
-        assert time.monotonic() < deadline, what or "it did not come about"
-        pause()
 
 
 def wired(server: str = "10.9.0.1") -> tuple[Stack, Stack, Wire]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import required
-from automatic import MAIN_TABLE, await_that, routes, sources, wired
+from automatic import MAIN_TABLE, routes, sources, wired
 from dhcp_server import DhcpServer
 from host_network import make_tap, requires_root, requires_tun
 from own_process import in_own_process
-from worlds import JOIN_S, await_true, connected
+from worlds import JOIN_S, await_that, await_true, connected
 
 from lklsock import Stack, mptcp, socket
 from lklsock._interface import Interface

@@ -3,7 +3,6 @@
 import ipaddress
 import struct
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from worlds import (
     JOIN_S,
     Transfer,
     allow_subflows,
+    await_that,
     await_true,
     connected,
     exchange,
@@ -35,13 +35,6 @@ def await_endpoints(stack: Stack, *addresses: str) -> list[mptcp.Endpoint]:
         assert time.monotonic() < deadline, mptcp.endpoints(stack)
         pause()
     return mptcp.endpoints(stack)
-
-
-def await_that(predicate: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + JOIN_S
-    while not predicate():
-        assert time.monotonic() < deadline
-        pause()
 
 
 @in_own_process

@@ -6,7 +6,7 @@ import signal
 import socket as host
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from host_network import (
     requires_root,
 )
 from own_process import in_own_process
-from worlds import JOIN_S, Transfer, pause
+from worlds import JOIN_S, Transfer, await_that
 
 from lklsock import Stack, default_stack, socket
 from lklsock.link import Impair, Passt
@@ -60,7 +60,7 @@ def world(namespace: str) -> Iterator[str]:
             command("ip", "-n", name, "addr", "add", WORLD[version], "dev", "lo")
         settings.mkdir(parents=True)
         (settings / "resolv.conf").write_text(f"nameserver {WORLD[4]}\n")
-        await_so(lambda: reaches_by_ipv6(namespace, name))
+        await_that(lambda: reaches_by_ipv6(namespace, name))
         yield name
     finally:
         shutil.rmtree(settings, ignore_errors=True)
@@ -102,14 +102,6 @@ def running(namespace: str) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def await_so(predicate: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if predicate():
-            return
-        pause()
-    raise AssertionError("it did not come about")
 
 
 def exchange(client: Any, server: Any) -> None:
@@ -300,11 +292,11 @@ def test_passt_ends_with_its_link_and_with_its_stack(namespace: str, world: str)
     interface = stack.add_link(Passt())
     assert len(running(namespace)) == 1
     interface.close()
-    await_so(lambda: not running(namespace))
+    await_that(lambda: not running(namespace))
     stack.add_link(Passt())
     assert len(running(namespace)) == 1
     stack.halt()
-    await_so(lambda: not running(namespace))
+    await_that(lambda: not running(namespace))
 
 
 @in_own_process
@@ -314,7 +306,7 @@ def test_end_of_passt_is_loss_of_carrier(namespace: str, world: str) -> None:
     assert interface.carrier
     (pid,) = running(namespace)
     os.kill(pid, signal.SIGKILL)
-    await_so(lambda: not interface.carrier)
+    await_that(lambda: not interface.carrier)
     interface.close()
     default_stack().add_link(Passt())
     reach(world, 4)
@@ -333,7 +325,7 @@ def test_forked_child_has_a_passt_of_its_own(namespace: str, world: str) -> None
         assert len(running(namespace)) == 2
 
     in_child(check)
-    await_so(lambda: len(running(namespace)) == 1)
+    await_that(lambda: len(running(namespace)) == 1)
     reach(world, 4)
 
 

@@ -6,6 +6,8 @@ import select
 import selectors
 import socket as host_socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -188,13 +190,14 @@ def test_detached_descriptor_belongs_to_the_program() -> None:
     client.close()
 
 
-@in_own_process
-def test_connection_ends_with_its_detached_descriptor() -> None:
+@contextmanager
+def ending() -> Iterator[tuple[Any, Any]]:
+    """A connection that has ended at its second side when the block is over."""
     client, server = tcp_pair()
-    client.settimeout(2)
-    os.close(server.detach())
-    assert client.recv(1) == b""
-    client.close()
+    with client:
+        client.settimeout(2)
+        yield client, server
+        assert client.recv(1) == b""
 
 
 def goes_quiet(sock: Any, peer: Any) -> bool:
@@ -205,110 +208,96 @@ def goes_quiet(sock: Any, peer: Any) -> bool:
     return not select.select([sock], [], [], 0)[0]
 
 
+@in_own_process
+def test_connection_ends_with_its_detached_descriptor() -> None:
+    with ending() as (_client, server):
+        os.close(server.detach())
+
+
 @pytest.mark.parametrize("copy_first", [True, False])
 @in_own_process
 def test_detached_number_keeps_the_connection_when_the_objects_are_closed(copy_first: bool) -> None:
-    client, server = tcp_pair()
-    client.settimeout(2)
-    numbers = server.fileno(), server.dup()
-    # Whichever of the two the readiness was withdrawn through.
-    detached, closed = (numbers[1], server) if copy_first else (server, numbers[1])
-    number, other = detached.detach(), closed.fileno()
-    assert goes_quiet(closed, client)
-    closed.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(other)
-    client.sendall(b"x")
-    assert select.select([number], [], [], 2)[0]
-    with socket.socket(fileno=number) as again:
-        assert again.recv(1) == b"x"
-        assert goes_quiet(again, client)
-        again.detach()
-    os.close(number)
-    assert client.recv(1) == b""
-    client.close()
+    with ending() as (client, server):
+        numbers = server.fileno(), server.dup()
+        # Whichever of the two the readiness was withdrawn through.
+        detached, closed = (numbers[1], server) if copy_first else (server, numbers[1])
+        number, other = detached.detach(), closed.fileno()
+        assert goes_quiet(closed, client)
+        closed.close()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(other)
+        client.sendall(b"x")
+        assert select.select([number], [], [], 2)[0]
+        with socket.socket(fileno=number) as again:
+            assert again.recv(1) == b"x"
+            assert goes_quiet(again, client)
+            again.detach()
+        os.close(number)
 
 
 @in_own_process
 def test_object_on_a_copy_does_not_end_what_was_detached() -> None:
-    client, server = tcp_pair()
-    client.settimeout(2)
-    number = server.detach()
-    for _ in range(2):
+    with ending() as (client, server):
+        number = server.detach()
+        for _ in range(2):
+            with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as copy:
+                assert goes_quiet(copy, client)
         with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as copy:
+            os.close(number)
             assert goes_quiet(copy, client)
-    with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as copy:
-        os.close(number)
-        assert goes_quiet(copy, client)
-    assert client.recv(1) == b""
-    client.close()
 
 
 @in_own_process
 def test_each_of_two_detached_numbers_will_do() -> None:
-    client, server = tcp_pair()
-    client.settimeout(2)
-    first, second = server.dup().detach(), server.detach()
-    os.close(second)
-    with socket.socket() as stranger:
-        stranger.fileno()
-    with socket.socket(fileno=first) as again:
-        assert goes_quiet(again, client)
-    assert client.recv(1) == b""
-    client.close()
+    with ending() as (client, server):
+        first, second = server.dup().detach(), server.detach()
+        os.close(second)
+        with socket.socket() as stranger:
+            stranger.fileno()
+        with socket.socket(fileno=first) as again:
+            assert goes_quiet(again, client)
 
 
 @pytest.mark.parametrize("detached_first", [True, False])
 @in_own_process
 def test_programs_own_copy_of_a_detached_number_will_do(detached_first: bool) -> None:
-    client, server = tcp_pair()
-    client.settimeout(2)
-    number = server.detach() if detached_first else server.fileno()
-    copy = os.dup(number)
-    os.close(number)
-    if not detached_first:
-        server.detach()
-    with socket.socket() as stranger:
-        stranger.fileno()
-    with socket.socket(fileno=copy) as again:
-        assert goes_quiet(again, client)
-    assert client.recv(1) == b""
-    client.close()
+    with ending() as (client, server):
+        number = server.detach() if detached_first else server.fileno()
+        copy = os.dup(number)
+        os.close(number)
+        if not detached_first:
+            server.detach()
+        with socket.socket() as stranger:
+            stranger.fileno()
+        with socket.socket(fileno=copy) as again:
+            assert goes_quiet(again, client)
 
 
 @in_own_process
 def test_number_closed_behind_an_objects_back_leaves_its_copies_right() -> None:
-    client, server = tcp_pair()
-    client.settimeout(2)
-    number, copy = server.fileno(), server.dup()
-    os.close(number)
-    with copy, socket.fromfd(copy.fileno(), socket.AF_INET, socket.SOCK_STREAM) as another:
-        assert goes_quiet(another, client)
-        assert goes_quiet(copy, client)
-    server.detach()
-    client.close()
+    with ending() as (client, server):
+        number, copy = server.fileno(), server.dup()
+        os.close(number)
+        with copy, socket.fromfd(copy.fileno(), socket.AF_INET, socket.SOCK_STREAM) as another:
+            assert goes_quiet(another, client)
+            assert goes_quiet(copy, client)
+        server.detach()
 
 
 @in_own_process
 def test_detaching_what_the_program_has_closed_ends_it() -> None:
-    client, server = tcp_pair()
-    client.settimeout(2)
-    os.close(server.fileno())
-    server.detach()
-    assert client.recv(1) == b""
-    client.close()
+    with ending() as (_client, server):
+        os.close(server.fileno())
+        server.detach()
 
 
 @in_own_process
 def test_last_object_that_is_detached_leaves_no_other_number() -> None:
-    client, server = tcp_pair()
-    client.settimeout(2)
-    server.fileno()
-    copy = server.dup()
-    server.close()
-    os.close(copy.detach())
-    assert client.recv(1) == b""
-    client.close()
+    with ending() as (_client, server):
+        server.fileno()
+        copy = server.dup()
+        server.close()
+        os.close(copy.detach())
 
 
 @in_own_process

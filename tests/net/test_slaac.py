@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 import pytest
-from automatic import MAIN_TABLE, await_that, routes, sources, wired
+from automatic import MAIN_TABLE, routes, sources, wired
 from own_process import in_own_process
-from worlds import JOIN_S, connected
+from worlds import JOIN_S, await_that, connected
 
 from lklsock import Stack, socket
 
