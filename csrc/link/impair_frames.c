@@ -84,27 +84,34 @@ static void tx_flush(struct impair *impair, uint64_t now_ns)
 	}
 }
 
+/* CPU held. Takes back that it went off. */
+static void timer_set(struct impair *impair, uint64_t at_ns)
+{
+	const struct itimerspec when = {
+		.it_value.tv_sec = (time_t)(at_ns / 1000000000u),
+		.it_value.tv_nsec = (long)(at_ns % 1000000000u),
+	};
+
+	impair->timer_ns = at_ns;
+	syscall(SYS_timerfd_settime, impair->timer.fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+
 /* CPU held. */
 static void timer_update(struct impair *impair)
 {
 	struct impair_frame *tx = impair->inner_full ? NULL : queue_first(impair, &impair->tx);
 	struct impair_frame *rx = queue_first(impair, &impair->rx);
 	uint64_t due = HOST_NEVER;
-	struct itimerspec when;
 
 	if (tx)
 		due = tx->due_ns;
 	if (rx && rx->due_ns < due)
 		due = rx->due_ns;
-	if (due == HOST_NEVER || due == impair->timer_ns)
+	if (due == HOST_NEVER)
 		return;
-	impair->timer_ns = due;
-	when = (struct itimerspec){
-		.it_value.tv_sec = (time_t)(due / 1000000000u),
-		.it_value.tv_nsec = (long)(due % 1000000000u),
-	};
-	/* Takes back a timer that went off, so before it is armed. */
-	syscall(SYS_timerfd_settime, impair->timer.fd, TFD_TIMER_ABSTIME, &when, NULL);
+	if (due != impair->timer_ns)
+		timer_set(impair, due);
+	/* Each time: a poller that took the timer's last event late has disarmed this one, too. */
 	host_io_arm(&impair->timer, EPOLLIN);
 }
 

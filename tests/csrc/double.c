@@ -8,6 +8,8 @@
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -158,6 +160,48 @@ void killed_peer_takes_the_carrier(int type, int (*open)(int fd, struct link **o
 	EXPECT_EQ(waitpid(child, &status, 0), child);
 	upper_double_await(&upper, LKL_NET_DOWN);
 	link->ops->close(link);
+}
+
+static unsigned stop_event(struct host_io_source *source, uint32_t events)
+{
+	struct stop *stop = (struct stop *)source;
+
+	(void)events;
+	__atomic_store_n(&stop->entered, 1, __ATOMIC_SEQ_CST);
+	host_futex_wake(&stop->entered, 1);
+	while (!__atomic_load_n(&stop->open, __ATOMIC_SEQ_CST))
+		host_futex_wait(&stop->open, 0, HOST_NEVER);
+	return 0;
+}
+
+void stop_start(struct stop *stop)
+{
+	*stop = (struct stop){ .source = { .fd = eventfd(0, 0), .event = stop_event } };
+	EXPECT_EQ(host_io_add(&stop->source), 0);
+	host_io_arm(&stop->source, EPOLLIN);
+}
+
+void stop_call(struct stop *stop)
+{
+	EXPECT_EQ(eventfd_write(stop->source.fd, 1), 0);
+}
+
+void stop_await(struct stop *stop)
+{
+	while (!__atomic_load_n(&stop->entered, __ATOMIC_SEQ_CST))
+		host_futex_wait(&stop->entered, 0, HOST_NEVER);
+}
+
+void stop_open(struct stop *stop)
+{
+	__atomic_store_n(&stop->open, 1, __ATOMIC_SEQ_CST);
+	host_futex_wake(&stop->open, 1);
+}
+
+void stop_end(struct stop *stop)
+{
+	host_io_del(&stop->source);
+	close(stop->source.fd);
 }
 
 double now_ms(void)

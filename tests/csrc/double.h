@@ -38,6 +38,20 @@ void link_end_await(struct link *link, struct upper_double *upper);
 /* What is so of a link over a unix socket of this type, whose peer is a process. */
 void killed_peer_takes_the_carrier(int type, int (*open)(int fd, struct link **out));
 
+/* Holds a polling thread in its event, so that what else it took with it is told late. */
+struct stop {
+	struct host_io_source source;
+	int entered, open;
+};
+
+void stop_start(struct stop *stop);
+/* Has a polling thread enter. */
+void stop_call(struct stop *stop);
+/* Until one has entered. */
+void stop_await(struct stop *stop);
+void stop_open(struct stop *stop);
+void stop_end(struct stop *stop);
+
 /* Milliseconds on CLOCK_MONOTONIC. */
 double now_ms(void);
 

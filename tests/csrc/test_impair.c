@@ -2,11 +2,13 @@
 /* Impairment: loss that can be repeated, delay, rate, order, cuts. */
 #include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <string.h>
 
 #include "double.h"
 #include "expect.h"
 #include "link/frame.h"
+#include "link/impair.h"
 
 #define DEPTH 4096
 
@@ -251,6 +253,35 @@ static void reordered_frames_overtake_delayed_ones(void)
 	path_close();
 }
 
+/* The poller has taken the timer from epoll, but not told it, when the timer is set anew. */
+static void timer_told_late_hides_no_later_one(void)
+{
+	const struct link_impair_direction slow = { .delay_ns = 20000000 };
+	struct stop first, second;
+	struct pollfd due;
+
+	stop_start(&first);
+	stop_start(&second);
+	path_open(1, slow, none);
+	near->ops->poll(near, LKL_NET_RX);
+	stop_call(&first);
+	stop_await(&first);
+	number_send(near, 0, 60);
+	stop_call(&second);
+	due = (struct pollfd){ .fd = impair_of(near)->timer.fd, .events = POLLIN };
+	EXPECT_EQ(poll(&due, 1, 10000), 1);
+	/* Both are taken at once. */
+	stop_open(&first);
+	stop_await(&second);
+	number_send(near, 1, 60);
+	stop_open(&second);
+	EXPECT_EQ(number_await_far(), 0);
+	EXPECT_EQ(number_await_far(), 1);
+	path_close();
+	stop_end(&first);
+	stop_end(&second);
+}
+
 /* Return: how many of 1000 frames came twice; each comes, in order. */
 static unsigned duplicates_of(uint64_t seed, struct link_impair_direction settings, bool outward)
 {
@@ -442,6 +473,7 @@ int main(void)
 	CASE(rate_spaces_frames, 20);
 	CASE(full_queue_drops_the_last, 20);
 	CASE(reordered_frames_overtake_delayed_ones, 20);
+	CASE(timer_told_late_hides_no_later_one, 20);
 	CASE(duplicated_frames_come_right_behind, 60);
 	CASE(silent_cut_swallows_frames_queued_ones_too, 20);
 	CASE(short_cut_swallows_queued_frames, 20);
