@@ -19,6 +19,9 @@ from lklsock import mptcp, socket
 
 MEGABIT = 1_000_000
 
+TIMEOUT_S = 10
+"""Of TCP, where it must not be what makes a transfer go on."""
+
 
 @pytest.mark.parametrize(
     ("host", "local"),
@@ -177,6 +180,23 @@ def test_cut_and_mended_path_loses_no_byte(carrier: bool) -> None:
             transfer.await_received(start + 1_000_000)
             wire.mend()
         transfer.finish()
+
+
+@in_own_process
+def test_what_a_silent_path_lost_is_not_left_to_tcps_timeout() -> None:
+    left, right = wired_stacks(2, delay_ms=5, rate_bit_per_s=100 * MEGABIT)
+    left.sysctl("net.ipv4.tcp_rto_min_us", TIMEOUT_S * 1_000_000)
+    allow_subflows(left, right)
+    mptcp.endpoint_add("10.1.0.1", stack=left)
+    with connected(left, right) as (client, server):
+        await_true(lambda: client.mptcp.subflows == 1, client, server)
+        transfer = Transfer(client, server, 16_000_000)
+        transfer.await_received(4_000_000)
+        left.interface("wire1").cut()
+        transfer.finish()
+        lost = mptcp.subflows(client)[1]
+        assert lost.tcp.unacked > 0
+        assert lost.tcp.retransmits == 0
 
 
 @in_own_process
