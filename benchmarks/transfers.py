@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ def measure(
     seconds: float,
     *,
     settle_s: float = 0.0,
+    settings: Sequence[str] = (),
     while_running: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
     """Runs one exchange.
@@ -64,6 +65,7 @@ def measure(
         what: "out" (the client sends), "in" or "round-trip".
         seconds: How long.
         settle_s: What of it does not count, at the beginning.
+        settings: Sysctls of both kernels, such as "net/ipv4/tcp_wmem=4096 16384 4194304".
         while_running: Called once data flows.
 
     Returns:
@@ -78,10 +80,11 @@ def measure(
         "in": ("send", "receive"),
         "round-trip": ("echo", "round-trip"),
     }[what]
-    server = ["host", *common, at_server, seconds, settle_s]
+    server = ["host", *common, at_server, seconds, settle_s, *settings]
     client = [kernel, *common, at_client, seconds, settle_s]
     if kernel == "stack":
         client.append(library())
+    client.extend(settings)
     client.extend(_paths(kernel, place.network.path_count if protocol == "mptcp" else 1))
     ends = [
         ("server", "server", server),

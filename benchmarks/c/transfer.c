@@ -4,10 +4,10 @@
  * TAPs as its paths, or over the host's kernel in whatever network namespace it runs.
  *
  *	transfer server|client stack|host ADDRESS PORT tcp|mptcp send|receive|echo|round-trip SECONDS SETTLE_S
- *		[LIBRARY] [IFNAME,ADDRESS,GATEWAY ...]
+ *		[LIBRARY] [NAME=VALUE ...] [IFNAME,ADDRESS,GATEWAY ...]
  *
  * Writes a line "ready" when a server listens, "started" with the first byte received, and at the end one
- * JSON object. Paths after the first are MPTCP endpoints of further subflows; a stack opens the TAPs of that name.
+ * JSON object. NAME=VALUE is a sysctl, such as net/ipv4/tcp_wmem. Paths after the first are MPTCP endpoints of further subflows; a stack opens the TAPs of that name.
  */
 #include <arpa/inet.h>
 #include <lklsock.h>
@@ -31,6 +31,18 @@ struct usage {
 	double cpu_s;
 };
 
+/* Return: what comes after the settings. */
+static char **settings_make(const struct net *net, char **texts)
+{
+	char *value;
+
+	for (; *texts && (value = strchr(*texts, '=')); texts++) {
+		*value++ = '\0';
+		must(*texts, net->sysctl(*texts, value));
+	}
+	return texts;
+}
+
 static void paths_set_up(const struct net *net, char **texts)
 {
 	if (net == &net_stack) {
@@ -40,6 +52,7 @@ static void paths_set_up(const struct net *net, char **texts)
 	mptcp_pm_reset(net, SUBFLOWS_MAX);
 	/* Paths are cut here: that must not turn MPTCP off for the next connections. */
 	must("blackhole_timeout", net->sysctl("net/mptcp/blackhole_timeout", "0"));
+	texts = settings_make(net, texts);
 	for (unsigned i = 0; texts[i]; i++) {
 		struct path path;
 		int ifindex;
@@ -143,7 +156,7 @@ int main(int argc, char **argv)
 	if (argc < WORDS) {
 		fprintf(stderr, "usage: transfer server|client stack|host ADDRESS PORT tcp|mptcp "
 				"send|receive|echo|round-trip SECONDS SETTLE_S [LIBRARY] "
-				"[IFNAME,ADDRESS,GATEWAY ...]\n");
+				"[NAME=VALUE ...] [IFNAME,ADDRESS,GATEWAY ...]\n");
 		return 2;
 	}
 	net = strcmp(argv[2], "stack") ? &net_host : &net_stack;
