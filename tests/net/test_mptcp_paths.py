@@ -87,7 +87,7 @@ def test_presets_give_flags() -> None:
         assert left.sysctl("net.ipv4.tcp_wmem").split()[2] == "300000"
     assert left.sysctl("net.ipv4.tcp_wmem") == before
     with mptcp.preset("aggregate", stack=left):
-        least, usual, most = before.split()
+        least, _, most = before.split()
         ample = [least, str(int(most) // 2), most]
         assert left.sysctl("net.ipv4.tcp_wmem").split() == ample
     assert left.sysctl("net.ipv4.tcp_wmem") == before
