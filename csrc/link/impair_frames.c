@@ -277,10 +277,9 @@ long impair_rx(struct link *link, const struct lkl_iovec *iov, int count)
 void impair_poll(struct link *link, unsigned events)
 {
 	struct impair *impair = impair_of(link);
-	struct impair_frame *frame = queue_first(impair, &impair->rx);
 
 	link->inner->ops->poll(link->inner, events);
-	/* It was told already, but perhaps to a device that was closed. */
-	if (events & LKL_NET_RX && frame && frame->due_ns <= host_clock_monotonic())
-		host_io_ring(&impair->timer);
+	/* The reader may have stopped at a frame; what is due was told already, perhaps to a device that was closed. */
+	if (events & LKL_NET_RX)
+		timer_update(impair);
 }

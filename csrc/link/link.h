@@ -40,7 +40,10 @@ struct link_ops {
 	 */
 	long (*tx)(struct link *link, const struct lkl_iovec *iov, int count);
 	long (*rx)(struct link *link, const struct lkl_iovec *iov, int count);
-	/* One-shot interest, LKL_NET_RX and LKL_NET_TX; adds to what is armed. Context: as tx. */
+	/*
+	 * One-shot interest, LKL_NET_RX and LKL_NET_TX; adds to what is armed. What is there
+	 * already is told, too: a reader may stop at any frame. Context: as tx.
+	 */
 	void (*poll)(struct link *link, unsigned events);
 	/*
 	 * What may come in from now on: LKL_NET_CSUM, LKL_NET_TSO; others are for the sender to

@@ -1,7 +1,9 @@
 """Bytes both ways between two sockets, as they are.
 
 Nothing is queued: what one side does not take at once is kept, and the other is not read until it
-is gone. So a connection that is idle has no buffer, and a slow one has a single one.
+is gone. So a connection that is idle has no buffer, and a slow one has a single one. How much is
+read at a time is what was taken lately: much of a quick connection, for each turn has its price,
+and little of a slow one, which is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..errors import KernelError
+
+BUFFER_BYTES = 1 << 20
+"""Of all relays of an event loop together."""
+
+_TURN_BYTES = 1 << 16
+"""What is read at a time to begin with, and at least."""
 
 Count = Callable[[int], object]
 """Told of bytes that have gone over to the other side."""
@@ -32,7 +40,8 @@ async def relay(
     Args:
         near: The client's; neither blocks, and both stay open.
         far: The other side's.
-        buffer: Used while a callback runs; all relays of an event loop may have the same.
+        buffer: Used while a callback runs; all relays of an event loop may have the same, of
+            `BUFFER_BYTES`.
         up: Counts what has gone to `far`.
         down: Counts what has gone to `near`.
         first: What was read from `near` before.
@@ -91,6 +100,7 @@ class _Way:
         self._count = count
         self._on_end = on_end
         self._rest = b""
+        self._turn_bytes = _TURN_BYTES
         self.ended = False
 
     def start(self, data: bytes) -> None:
@@ -106,7 +116,7 @@ class _Way:
 
     def _read(self) -> None:
         try:
-            count = self._source.recv_into(self._buffer)
+            count = self._source.recv_into(self._buffer, self._turn_bytes)
         except (BlockingIOError, InterruptedError):
             return
         except (OSError, KernelError) as error:
@@ -119,10 +129,15 @@ class _Way:
 
     def _forward(self, data: memoryview) -> None:
         sent = self._send(data)
-        if sent is not None and sent < len(data):
+        if sent is None:
+            return
+        if sent < len(data):
+            self._turn_bytes = max(self._turn_bytes // 2, _TURN_BYTES)
             self._rest = bytes(data[sent:])
             self._loop.remove_reader(self._source_fd)
             self._loop.add_writer(self._sink_fd, self._write)
+        elif sent == self._turn_bytes:
+            self._turn_bytes = min(self._turn_bytes * 2, len(self._buffer))
 
     def _write(self) -> None:
         sent = self._send(self._rest)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ..errors import KernelError
 from .client import Client
 from .exchange import Exchange
+from .relay import BUFFER_BYTES
 from .settings import Address, Settings, format_address
 from .upstream import Upstream
 from .wire import RECEIVE_BYTES
@@ -62,7 +63,7 @@ class Proxy:
         self.refused = 0
         self.faults = 0
         self.is_draining = False
-        self.buffer = memoryview(bytearray(RECEIVE_BYTES))
+        self.buffer = memoryview(bytearray(BUFFER_BYTES))
         self._listeners: list[socket.socket] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._clients: set[Client] = set()

@@ -10,13 +10,15 @@
 #include <linux/virtio_net.h>
 #include <net/gro.h>
 
-#include "../kernel/lkl.h"
+#include "../kernel/cpu.h"
 #include "net.h"
 
 /* Headers, and a whole ACK. */
 #define RX_HEAD		256
 /* Where the next frame starts in a block. */
 #define RX_ALIGN	64
+/* To copy more takes longer than most calls: who waits for the CPU is let in then. */
+#define TURN_BYTES	65536
 
 /* Fragmented memory has single pages at least: then the longest frames are lost, and TCP learns to send shorter ones. */
 static bool block_alloc(struct lkl_netdev *nd, int i)
@@ -139,8 +141,8 @@ static void frame_receive(struct lkl_netdev *nd, struct virtio_net_hdr_v1 *heade
 	napi_gro_receive(&nd->napi, skb);
 }
 
-/* Return: 0 when a frame was taken off the link; -EAGAIN, -EPIPE: there is none. */
-static int rx_one(struct lkl_netdev *nd)
+/* Return: bytes taken off the link, or 0: a frame that is lost; -EAGAIN, -EPIPE: there is none. */
+static long rx_one(struct lkl_netdev *nd)
 {
 	struct virtio_net_hdr_v1 header;
 	long ret;
@@ -151,20 +153,27 @@ static int rx_one(struct lkl_netdev *nd)
 		ret = frame_drop(nd);
 	if (ret == -EAGAIN || ret == -EPIPE)
 		return ret;
-	if (unlikely(ret < (long)sizeof(header) + ETH_HLEN))
+	if (unlikely(ret < (long)sizeof(header) + ETH_HLEN)) {
 		DEV_STATS_INC(nd->dev, rx_dropped);
-	else
-		frame_receive(nd, &header, ret - sizeof(header));
-	return 0;
+		return 0;
+	}
+	frame_receive(nd, &header, ret - sizeof(header));
+	return ret;
 }
 
 int lkl_net_rx_poll(struct napi_struct *napi, int budget)
 {
 	struct lkl_netdev *nd = container_of(napi, struct lkl_netdev, napi);
-	int done = 0, ret = 0;
+	long ret = 0, bytes = 0;
+	int done = 0;
 
-	while (done < budget && !(ret = rx_one(nd)))
+	while (done < budget && (ret = rx_one(nd)) >= 0) {
 		done++;
+		bytes += ret;
+		if (bytes >= TURN_BYTES && lkl_cpu_is_wanted())
+			break;
+	}
+	/* Of what is left there the link tells at once. */
 	if (done < budget && napi_complete_done(napi, done) && ret != -EPIPE)
 		lkl_ops->net_poll(nd->link, LKL_NET_RX);
 	return done;

@@ -59,6 +59,12 @@ static __always_inline void lkl_cpu_unlock(void)
 		lkl_cpu_unlock_contended();
 }
 
+/* Somebody sleeps until it is free. */
+static __always_inline bool lkl_cpu_is_wanted(void)
+{
+	return unlikely(lkl_cpu_state() & LKL_CPU_CONTENDED);
+}
+
 /* A signal handler or a host op that calls in while its own thread is inside would wait for itself. */
 static __always_inline bool lkl_cpu_is_held_by(int self)
 {
