@@ -33,7 +33,7 @@ class Layout:
 
 
 _TUNED = ("net/ipv4/tcp_wmem=4096 2097152 4194304",)
-"""As the preset "aggregate" has it: a send buffer need not grow first.
+"""A send buffer need not grow first; docs/performance.md advises it.
 
 While the slower path makes good a loss the sender keeps all that the other one carries meanwhile:
 3 MB here.

@@ -42,7 +42,8 @@ struct link_ops {
 	long (*rx)(struct link *link, const struct lkl_iovec *iov, int count);
 	/*
 	 * One-shot interest, LKL_NET_RX and LKL_NET_TX; adds to what is armed. What is there
-	 * already is told, too: a reader may stop at any frame. Context: as tx.
+	 * already is told, too: a reader may stop at any frame, while there is carrier; without,
+	 * it goes on to -EAGAIN or -EPIPE. Context: as tx.
 	 */
 	void (*poll)(struct link *link, unsigned events);
 	/*

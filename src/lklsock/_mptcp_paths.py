@@ -166,7 +166,9 @@ class Paths:
 
     def _start(self) -> None:
         settings: dict[str, object] = {**self._preset.settings}
-        settings[_SEND_BUFFERS] = self._send_buffers()
+        if self._queue_bytes is not None:
+            least, usual, _ = self._stack.sysctl(_SEND_BUFFERS).split()
+            settings[_SEND_BUFFERS] = f"{least} {usual} {self._queue_bytes}"
         for name, value in settings.items():
             self._settings[name] = self._stack.sysctl(name)
             self._stack.sysctl(name, value)
@@ -175,13 +177,6 @@ class Paths:
         self._look()
         self._thread.watch(self._fds[0], self._read_routes)
         self._thread.watch(self._fds[1], self._read_events)
-
-    def _send_buffers(self) -> str:
-        least, usual, most = map(int, self._stack.sysctl(_SEND_BUFFERS).split())
-        most = self._queue_bytes or most
-        if self._preset.ample:
-            usual = max(least, most // 2)
-        return f"{least} {usual} {most}"
 
     def _stop(self) -> None:
         """Does nothing the second time, and what there is to do if `_start` failed."""

@@ -31,12 +31,6 @@ class Preset:
     """Of the kernel, by the names that `Stack.sysctl` takes."""
     queue_bytes: int | None = None
     """What a subflow may hold, sent or not, with the kernel's overhead; None for the default."""
-    ample: bool = False
-    """Whether it may hold half of the most from the start.
-
-    The kernel goes by what each has on its way. A connection over paths whose delays differ waits
-    for the slowest, and holds what all of them carry meanwhile.
-    """
 
     def flags(self, *, primary: bool, announce: bool) -> frozenset[str]:
         """The flags of an address.
@@ -55,7 +49,7 @@ PRESETS = {
     preset.name: preset
     for preset in (
         Preset("handover", _SUBFLOW, _SUBFLOW | {"backup"}),
-        Preset("aggregate", _SUBFLOW, _SUBFLOW, ample=True),
+        Preset("aggregate", _SUBFLOW, _SUBFLOW),
         Preset(
             "interactive",
             _SUBFLOW,
@@ -64,6 +58,6 @@ PRESETS = {
             # What a program sends waits for no more than that of what it sent before.
             queue_bytes=512_000,
         ),
-        Preset("fullmesh", _SUBFLOW | {"fullmesh"}, _SUBFLOW | {"fullmesh"}, ample=True),
+        Preset("fullmesh", _SUBFLOW | {"fullmesh"}, _SUBFLOW | {"fullmesh"}),
     )
 }

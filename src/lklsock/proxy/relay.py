@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from ..errors import KernelError
 
-BUFFER_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 19
 """Of all relays of an event loop together."""
 
 _TURN_BYTES = 1 << 16
@@ -99,7 +99,7 @@ class _Way:
         self._buffer = buffer
         self._count = count
         self._on_end = on_end
-        self._rest = b""
+        self._rest = memoryview(b"")
         self._turn_bytes = _TURN_BYTES
         self.ended = False
 
@@ -133,7 +133,7 @@ class _Way:
             return
         if sent < len(data):
             self._turn_bytes = max(self._turn_bytes // 2, _TURN_BYTES)
-            self._rest = bytes(data[sent:])
+            self._rest = memoryview(bytes(data[sent:]))
             self._loop.remove_reader(self._source_fd)
             self._loop.add_writer(self._sink_fd, self._write)
         elif sent == self._turn_bytes:
@@ -148,7 +148,7 @@ class _Way:
             self._loop.remove_writer(self._sink_fd)
             self._loop.add_reader(self._source_fd, self._read)
 
-    def _send(self, data: bytes | memoryview) -> int | None:
+    def _send(self, data: memoryview) -> int | None:
         """How much was sent; None: it failed, and that was told."""
         try:
             sent = self._sink.send(data)

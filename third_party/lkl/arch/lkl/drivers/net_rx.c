@@ -17,8 +17,8 @@
 #define RX_HEAD		256
 /* Where the next frame starts in a block. */
 #define RX_ALIGN	64
-/* To copy more takes longer than most calls: who waits for the CPU is let in then. */
-#define TURN_BYTES	65536
+/* A long frame. To copy it takes longer than most calls: who waits for the CPU is let in then. */
+#define TURN_BYTES	61440
 
 /* Fragmented memory has single pages at least: then the longest frames are lost, and TCP learns to send shorter ones. */
 static bool block_alloc(struct lkl_netdev *nd, int i)
@@ -170,10 +170,10 @@ int lkl_net_rx_poll(struct napi_struct *napi, int budget)
 	while (done < budget && (ret = rx_one(nd)) >= 0) {
 		done++;
 		bytes += ret;
-		if (bytes >= TURN_BYTES && lkl_cpu_is_wanted())
+		/* Of what is left there the link tells at once, but not when its other end is gone. */
+		if (bytes >= TURN_BYTES && lkl_cpu_is_wanted() && netif_carrier_ok(nd->dev))
 			break;
 	}
-	/* Of what is left there the link tells at once. */
 	if (done < budget && napi_complete_done(napi, done) && ret != -EPIPE)
 		lkl_ops->net_poll(nd->link, LKL_NET_RX);
 	return done;
