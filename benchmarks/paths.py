@@ -55,12 +55,18 @@ def _mbit_per_s(
 
 
 def _figure(
-    place: Place, name: str, layout: Layout, runs: int, target: Target, other: tuple[str, str]
+    place: Place,
+    name: str,
+    way: str,
+    layout: Layout,
+    runs: int,
+    target: Target,
+    other: tuple[str, str],
 ) -> Figure:
     """The stack's MPTCP, and a kernel and protocol beside it."""
-    direction = "out" if name.endswith("up") else "in"
+    direction = {"up": "out", "down": "in"}[way]
     return Figure(
-        f"paths-{name}",
+        f"paths-{name}-{way}",
         "Mbit/s",
         alternate(
             runs,
@@ -82,10 +88,10 @@ def benchmark(runs: int) -> Iterator[Figure]:
             place = shaped_place(network)
             for way in ("up", "down"):
                 host = ("host", "mptcp")
-                yield _figure(place, f"{name}-{way}", layout, runs, layout.target, host)
+                yield _figure(place, name, way, layout, runs, layout.target, host)
                 if name == "uneven":
                     alone = ("stack", "tcp")
-                    yield _figure(place, f"better-alone-{way}", layout, runs, _ALONE, alone)
+                    yield _figure(place, "better-alone", way, layout, runs, _ALONE, alone)
 
 
 if __name__ == "__main__":

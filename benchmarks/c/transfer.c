@@ -7,7 +7,8 @@
  *		[LIBRARY] [NAME=VALUE ...] [IFNAME,ADDRESS,GATEWAY ...]
  *
  * Writes a line "ready" when a server listens, "started" with the first byte received, and at the end one
- * JSON object. NAME=VALUE is a sysctl, such as net/ipv4/tcp_wmem. Paths after the first are MPTCP endpoints of further subflows; a stack opens the TAPs of that name.
+ * JSON object. NAME=VALUE is a sysctl, such as net/ipv4/tcp_wmem. Paths after the first are MPTCP
+ * endpoints of further subflows; a stack opens the TAPs of that name.
  */
 #include <arpa/inet.h>
 #include <lklsock.h>

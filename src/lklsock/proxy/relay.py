@@ -145,6 +145,8 @@ class _Way:
             return
         self._rest = self._rest[sent:]
         if not self._rest:
+            # Even an empty part of it would keep all of it.
+            self._rest = memoryview(b"")
             self._loop.remove_writer(self._sink_fd)
             self._loop.add_reader(self._source_fd, self._read)
 
