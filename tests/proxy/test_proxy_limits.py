@@ -3,6 +3,8 @@
 import asyncio
 import dataclasses
 import resource
+import socket
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from proxied import (
 )
 
 from lklsock.proxy import Guard, Users
+from lklsock.proxy import relay as relaying
 from lklsock.proxy.users import hash_password
 
 
@@ -208,3 +211,39 @@ def test_new_settings_hold_from_the_next_request_on_and_drop_no_connection() -> 
                 assert await tunnelled[0].readexactly(10) == b"still here"
 
     run(main())
+
+
+def kept_bytes() -> int:
+    """What the relay's own code has allocated."""
+    relays = tracemalloc.Filter(True, relaying.__file__)
+    traces = tracemalloc.take_snapshot().filter_traces([relays]).traces
+    return sum(trace.size for trace in traces)
+
+
+def test_what_was_kept_for_a_slow_reader_is_let_go_once_it_was_taken() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        (near, reader), (far, sender) = socket.socketpair(), socket.socketpair()
+        with near, reader, far, sender:
+            for sock in (near, reader, far, sender):
+                sock.setblocking(False)
+            buffer = memoryview(bytearray(relaying.BUFFER_BYTES))
+            relay = relaying.relay(near, far, buffer=buffer, up=int, down=int)
+            tasks = [asyncio.create_task(relay)]
+            tasks.append(asyncio.create_task(loop.sock_sendall(sender, bytes(400_000))))
+            try:
+                await await_that(lambda: kept_bytes() > 16_384, "nothing is kept")
+                left = 400_000
+                while left:
+                    left -= len(await loop.sock_recv(reader, 1 << 16))
+                assert kept_bytes() < 8_192
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+
+    tracemalloc.start()
+    try:
+        run(main())
+    finally:
+        tracemalloc.stop()
